@@ -1,0 +1,1 @@
+//! Sticky, pinnable and visible blue/green splits.
