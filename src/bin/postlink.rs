@@ -1,0 +1,137 @@
+//! `postlink IN OUT`: the last step of `make build`. Cuts a linked module down
+//! to the callbacks that the host is to call and the host functions that the
+//! filter is to call.
+//!
+//! The SDK exports all its callbacks, and the host calls each exported one on
+//! every request of the mesh. Its traits also carry default methods for the
+//! whole ABI: they stand in the vtables, so the linker keeps their imports
+//! though nobody calls them.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs};
+use walrus::{FunctionId, ImportKind, Module, ModuleConfig, ValType, passes};
+
+/// All that the module exports: its memory, its start, and the callbacks that
+/// the filter uses (`proxy_on_delete` frees a stream's context).
+const EXPORTS: [&str; 9] = [
+    "memory",
+    "_initialize",
+    "proxy_abi_version_0_2_1",
+    "proxy_on_memory_allocate",
+    "proxy_on_context_create",
+    "proxy_on_configure",
+    "proxy_on_request_headers",
+    "proxy_on_response_headers",
+    "proxy_on_delete",
+];
+
+/// All that the module may import, by module and name.
+const IMPORTS: [(&str, &str); 13] = [
+    ("env", "proxy_log"),
+    ("env", "proxy_get_buffer_bytes"),
+    ("env", "proxy_get_header_map_value"),
+    ("env", "proxy_add_header_map_value"),
+    ("env", "proxy_replace_header_map_value"),
+    ("env", "proxy_remove_header_map_value"),
+    ("env", "proxy_get_property"),
+    ("env", "proxy_define_metric"),
+    ("env", "proxy_increment_metric"),
+    ("env", "proxy_get_shared_data"),
+    ("env", "proxy_set_shared_data"),
+    (WASI, "random_get"),
+    (WASI, "proc_exit"),
+];
+
+const WASI: &str = "wasi_snapshot_preview1";
+
+/// What a host function answers once it is cut off: `InternalFailure` of the
+/// proxy-wasm ABI, `ENOSYS` of WASI.
+const REFUSALS: [(&str, i32); 2] = [("env", 10), (WASI, 52)];
+
+/// The size that the module must not pass, in bytes.
+const MAX_SIZE: usize = 250_000;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = env::args_os().skip(1).collect();
+    let [input, output] = arguments.as_slice() else {
+        eprintln!("usage: postlink IN.wasm OUT.wasm");
+        return ExitCode::from(2);
+    };
+    match run(input.as_ref(), output.as_ref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("postlink: {}: {error}", Path::new(input).display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
+    let linked = fs::read(input)?;
+    let mut module = ModuleConfig::new().parse(&linked)?;
+    keep_exports(&mut module)?;
+    // Twice: what only a dropped callback imports is gone and needs no refusal.
+    passes::gc::run(&mut module);
+    refuse_imports(&mut module)?;
+    passes::gc::run(&mut module);
+    let cut = module.emit_wasm();
+    if cut.len() > MAX_SIZE {
+        return Err(format!("{} bytes are more than {MAX_SIZE}", cut.len()).into());
+    }
+    fs::write(output, cut)?;
+    Ok(())
+}
+
+fn keep_exports(module: &mut Module) -> Result<(), Box<dyn Error>> {
+    for name in EXPORTS {
+        if !module.exports.iter().any(|export| export.name == name) {
+            return Err(format!("the module does not export {name}").into());
+        }
+    }
+    let dropped: Vec<_> = module
+        .exports
+        .iter()
+        .filter(|export| !EXPORTS.contains(&export.name.as_str()))
+        .map(walrus::Export::id)
+        .collect();
+    for id in dropped {
+        module.exports.delete(id);
+    }
+    Ok(())
+}
+
+/// Puts a local function that answers the refusal in the place of each import
+/// that is not in `IMPORTS`.
+fn refuse_imports(module: &mut Module) -> Result<(), Box<dyn Error>> {
+    for (function, name, refusal) in unlisted_imports(module)? {
+        let results = module.types.results(module.funcs.get(function).ty());
+        if results != [ValType::I32] {
+            return Err(format!("{name} answers no status: list it or do without it").into());
+        }
+        module.replace_imported_func(function, |(body, _)| {
+            body.i32_const(refusal);
+        })?;
+        module.funcs.get_mut(function).name = Some(format!("refused:{name}"));
+    }
+    Ok(())
+}
+
+fn unlisted_imports(module: &Module) -> Result<Vec<(FunctionId, String, i32)>, Box<dyn Error>> {
+    let mut unlisted = Vec::new();
+    for import in module.imports.iter() {
+        let (from, name) = (import.module.as_str(), import.name.as_str());
+        if IMPORTS.contains(&(from, name)) {
+            continue;
+        }
+        let refusal = REFUSALS.iter().find(|(module, _)| *module == from);
+        match (&import.kind, refusal) {
+            (ImportKind::Function(id), Some((_, status))) => {
+                unlisted.push((*id, format!("{from}.{name}"), *status));
+            }
+            _ => return Err(format!("the module imports {from}.{name}").into()),
+        }
+    }
+    Ok(unlisted)
+}

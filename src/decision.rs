@@ -1,0 +1,598 @@
+//! What becomes of a request and of its response: [`request`] and [`response`].
+//!
+//! Both ask for facts through a small trait, because each answer costs a
+//! hostcall (a header or property that is there: about 11,000 instructions), and
+//! return what to write. The decision never sees the host.
+
+use crate::bucket::Bucket;
+use crate::config::{Config, When};
+use crate::cookie::{self, Layout};
+use crate::identity::CookieId;
+use crate::metrics::{Counted, Reason, Served, Source};
+use crate::pin::{self, Wish};
+use crate::role::Role;
+use crate::rollout::{Rollout, VersionIndex};
+use crate::set_cookie::SetCookie;
+
+/// What a decision may ask about a request. Values are a stranger's bytes.
+pub trait RequestFacts {
+    /// The first value of a request header, pseudo headers included.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
+    /// All values of a request header, joined with `,`.
+    fn all_values(&self, name: &str) -> Option<Vec<u8>>;
+    /// A random number, for an identity.
+    fn random(&self) -> Option<u64>;
+}
+
+/// What a decision may ask about a response.
+pub trait ResponseFacts {
+    /// The first value of a response header.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
+    /// Who made the response (Envoy: `response.code_details`).
+    fn code_details(&self) -> Option<Vec<u8>>;
+    /// The name of the cluster that the request went to (Envoy: `xds.cluster_name`).
+    fn cluster(&self) -> Option<Vec<u8>>;
+}
+
+/// What to do with a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit<T> {
+    /// Leave it as it is.
+    Keep,
+    /// Make this its only value.
+    Set(T),
+    /// Remove all its values.
+    Remove,
+}
+
+/// What to do with a request.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RequestDecision<'c> {
+    /// The pin header, by which the `VirtualService`'s pin routes match.
+    pub pin: Edit<&'c str>,
+    /// The bucket header, by which Envoy's weighted route picks.
+    pub bucket: Edit<Bucket>,
+    /// What did not count, to be counted.
+    pub rejected: Vec<Reason>,
+    /// What the response's decision needs to know.
+    pub memory: Memory,
+}
+
+/// What to do with a response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ResponseDecision<'c> {
+    /// The tag header.
+    pub tag: Edit<&'c str>,
+    /// What the tester is told in the pin header's response twin.
+    pub told: Option<String>,
+    /// `Set-Cookie` lines to add.
+    pub cookies: Vec<Vec<u8>>,
+    /// What did not hold, to be counted.
+    pub rejected: Vec<Reason>,
+    /// The response, to be counted; a server counts none.
+    pub counted: Option<Counted>,
+}
+
+/// What a stream remembers between its request and its response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Memory {
+    /// A server's: nothing but that the request belongs to a rollout.
+    Server,
+    /// A gateway's or a client's.
+    Outbound(Choice),
+}
+
+/// The version that was chosen for a request, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    rollout: u16,
+    source: Source,
+    pinned: Option<VersionIndex>,
+    /// Whether the caller is told what became of a pin: at a gateway.
+    tells: bool,
+    /// Whether a pin was for an unknown version.
+    refused: bool,
+    minted: Option<CookieId>,
+    pin_cookie: Option<PinCookie>,
+    https: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PinCookie {
+    Remember(VersionIndex),
+    Clear,
+}
+
+/// Decides about a request. `None`: no rollout matches, and nothing is touched.
+///
+/// `own_version` is the pod's own version, which only a server needs.
+pub fn request<'c>(
+    config: &'c Config,
+    role: Role,
+    own_version: Option<&str>,
+    facts: &impl RequestFacts,
+) -> Option<RequestDecision<'c>> {
+    let place = config
+        .rollouts
+        .find(|| facts.header(":authority"), || facts.header(":path"))?;
+    let rollout = config.rollouts.get(place)?;
+    Some(match role {
+        Role::Server => serve(config, rollout, own_version, facts),
+        Role::Gateway => route_stranger(config, place, rollout, facts),
+        Role::Client => route_workload(config, place, rollout, facts),
+    })
+}
+
+/// Decides about the response to a request that [`request`] decided about.
+pub fn response<'c>(
+    config: &'c Config,
+    own_version: Option<&'c str>,
+    memory: Memory,
+    facts: &impl ResponseFacts,
+) -> ResponseDecision<'c> {
+    match memory {
+        Memory::Server => tag_own(config, own_version, facts),
+        Memory::Outbound(choice) => answer(config, choice, facts),
+    }
+}
+
+/// A gateway's request: its caller is a stranger, whose bucket never counts.
+fn route_stranger<'c>(
+    config: &'c Config,
+    place: u16,
+    rollout: &'c Rollout,
+    facts: &impl RequestFacts,
+) -> RequestDecision<'c> {
+    let asked =
+        pin_in_header(config, rollout, facts).or_else(|| pin_in_query(config, rollout, facts));
+    let (user, jar) = match asked {
+        Some((_, Wish::Version(_))) => (User::Unknown, Jar::default()),
+        _ => know(config, rollout, asked.is_none(), facts),
+    };
+    let asked = asked.or(jar.pin.map(|wish| (Source::PinCookie, wish)));
+
+    let mut rejected = Vec::new();
+    let mut choice = Choice::new(place, true);
+    let (pin, bucket) = if let Some((source, Wish::Version(version))) = asked {
+        choice.source = source;
+        choice.pinned = Some(version);
+        (Edit::Set(rollout.version_name(version)), Edit::Remove)
+    } else {
+        if jar.is_malformed() {
+            rejected.push(Reason::CookieMalformed);
+        }
+        let user = user.or_mint(config, facts);
+        choice.source = user.source();
+        choice.minted = user.minted();
+        let bucket = user.bucket(rollout).map_or(Edit::Remove, Edit::Set);
+        (pin_of_the_unpinned(config, asked), bucket)
+    };
+    match asked {
+        Some((Source::PinQuery, Wish::Version(version))) => {
+            choice.pin_cookie = Some(PinCookie::Remember(version));
+        }
+        Some((_, Wish::Unpin)) => choice.pin_cookie = Some(PinCookie::Clear),
+        Some((_, Wish::Unknown)) => {
+            choice.refused = true;
+            rejected.push(Reason::PinUnknownVersion);
+        }
+        _ => {}
+    }
+    choice.https = choice.needs_scheme(config) && came_by_https(facts);
+    RequestDecision {
+        pin,
+        bucket,
+        rejected,
+        memory: Memory::Outbound(choice),
+    }
+}
+
+/// A client's request: its caller is a workload, whose bucket counts, and whose
+/// unknown pin may be meant for another service.
+fn route_workload<'c>(
+    config: &'c Config,
+    place: u16,
+    rollout: &'c Rollout,
+    facts: &impl RequestFacts,
+) -> RequestDecision<'c> {
+    let mut rejected = Vec::new();
+    let mut choice = Choice::new(place, false);
+    let pin = match pin_in_header(config, rollout, facts) {
+        Some((source, Wish::Version(version))) => {
+            choice.source = source;
+            choice.pinned = Some(version);
+            Edit::Set(rollout.version_name(version))
+        }
+        _ => Edit::Keep,
+    };
+    // All values at once: with two headers Envoy would roll dice.
+    let sent = facts.all_values(&config.bucket_header);
+    let plain = sent
+        .as_ref()
+        .and_then(|sent| Bucket::parse(sent, rollout.weight_total));
+    let bucket = if plain.is_some() {
+        if choice.pinned.is_none() {
+            choice.source = Source::BucketHeader;
+        }
+        Edit::Keep
+    } else {
+        if sent.is_some() {
+            rejected.push(Reason::BucketHeader);
+        }
+        let user = if choice.pinned.is_some() {
+            User::Unknown
+        } else {
+            let (user, jar) = know(config, rollout, false, facts);
+            if jar.is_malformed() {
+                rejected.push(Reason::CookieMalformed);
+            }
+            choice.source = user.source();
+            user
+        };
+        match user.bucket(rollout) {
+            Some(bucket) => Edit::Set(bucket),
+            None if sent.is_some() => Edit::Remove,
+            None => Edit::Keep,
+        }
+    };
+    RequestDecision {
+        pin,
+        bucket,
+        rejected,
+        memory: Memory::Outbound(choice),
+    }
+}
+
+/// A server's request: nothing is touched, a pin for another version is counted.
+fn serve<'c>(
+    config: &'c Config,
+    rollout: &Rollout,
+    own_version: Option<&str>,
+    facts: &impl RequestFacts,
+) -> RequestDecision<'c> {
+    let mut rejected = Vec::new();
+    if let Some(own) = own_version
+        && let Some((_, Wish::Version(pinned))) = pin_in_header(config, rollout, facts)
+        && rollout.version_name(pinned) != own
+    {
+        rejected.push(Reason::Misrouted);
+    }
+    RequestDecision {
+        pin: Edit::Keep,
+        bucket: Edit::Keep,
+        rejected,
+        memory: Memory::Server,
+    }
+}
+
+fn pin_in_header(
+    config: &Config,
+    rollout: &Rollout,
+    facts: &impl RequestFacts,
+) -> Option<(Source, Wish)> {
+    let value = facts.header(&config.pin.as_ref()?.header)?;
+    Some((Source::PinHeader, Wish::of(&value, rollout)))
+}
+
+fn pin_in_query(
+    config: &Config,
+    rollout: &Rollout,
+    facts: &impl RequestFacts,
+) -> Option<(Source, Wish)> {
+    let name = config.pin.as_ref()?.query.as_ref()?;
+    let wish = pin::in_query(&facts.header(":path")?, name, rollout)?;
+    Some((Source::PinQuery, wish))
+}
+
+/// What becomes of the pin header of a stranger's request that is not pinned.
+fn pin_of_the_unpinned(config: &Config, asked: Option<(Source, Wish)>) -> Edit<&str> {
+    match asked {
+        Some((Source::PinHeader, _)) => Edit::Remove,
+        // Pins are off: nobody looked whether the header is there.
+        _ if config.pin.is_none() => Edit::Remove,
+        _ => Edit::Keep,
+    }
+}
+
+/// Who sent a request.
+enum User {
+    Header(Vec<u8>),
+    Cookie(CookieId),
+    Minted(CookieId),
+    Unknown,
+}
+
+impl User {
+    fn or_mint(self, config: &Config, facts: &impl RequestFacts) -> Self {
+        match self {
+            Self::Unknown if config.identity.cookie.is_some() => facts
+                .random()
+                .map_or(Self::Unknown, |random| Self::Minted(CookieId::mint(random))),
+            known => known,
+        }
+    }
+
+    fn source(&self) -> Source {
+        match self {
+            Self::Header(_) => Source::IdentityHeader,
+            Self::Cookie(_) => Source::IdentityCookie,
+            Self::Minted(_) => Source::Minted,
+            Self::Unknown => Source::None,
+        }
+    }
+
+    fn minted(&self) -> Option<CookieId> {
+        match self {
+            Self::Minted(id) => Some(*id),
+            _ => None,
+        }
+    }
+
+    fn bucket(&self, rollout: &Rollout) -> Option<Bucket> {
+        let identity: &[u8] = match self {
+            Self::Header(value) => value,
+            Self::Cookie(id) | Self::Minted(id) => id,
+            Self::Unknown => return None,
+        };
+        let hash = rollout.salted.hash(identity);
+        Some(Bucket::of(hash, rollout.weight_total))
+    }
+}
+
+/// The user by header, else by cookie, and what else the cookies say;
+/// `wants_pin`: whether a pin cookie still counts.
+fn know(
+    config: &Config,
+    rollout: &Rollout,
+    wants_pin: bool,
+    facts: &impl RequestFacts,
+) -> (User, Jar) {
+    let by_header = config
+        .identity
+        .header
+        .as_ref()
+        .and_then(|name| facts.header(name))
+        .filter(|value| !value.is_empty());
+    let pin_cookie = config.pin.as_ref().and_then(|pin| pin.cookie.as_ref());
+    let wanted = Wanted {
+        pin: pin_cookie.filter(|_| wants_pin).map(SetCookie::name),
+        identity: match by_header {
+            Some(_) => None,
+            None => config.identity.cookie.as_ref().map(SetCookie::name),
+        },
+    };
+    let jar = Jar::read(&wanted, by_header.is_some(), rollout, facts);
+    let user = match (by_header, jar.identity) {
+        (Some(value), _) => User::Header(value),
+        (None, Some(id)) => User::Cookie(id),
+        (None, None) => User::Unknown,
+    };
+    (user, jar)
+}
+
+/// The names of the cookies that matter to a request.
+struct Wanted<'c> {
+    pin: Option<&'c str>,
+    identity: Option<&'c str>,
+}
+
+/// What a request's cookies say. Of the same cookie twice the first well-formed
+/// one counts.
+#[derive(Default)]
+struct Jar {
+    pin: Option<Wish>,
+    pin_is_well_formed: bool,
+    identity: Option<CookieId>,
+    identity_seen: bool,
+}
+
+impl Jar {
+    /// Reads the cookies. Envoy hands out the first `cookie` line cheaply, and all
+    /// of them at the price of a property. Only HTTP/1.1 clients that are no
+    /// browsers send several, so the others are looked at when the first one
+    /// told neither the pin nor the user.
+    fn read(
+        wanted: &Wanted<'_>,
+        user_is_known: bool,
+        rollout: &Rollout,
+        facts: &impl RequestFacts,
+    ) -> Self {
+        let mut jar = Self::default();
+        if wanted.pin.is_none() && wanted.identity.is_none() {
+            return jar;
+        }
+        let Some(first) = facts.header("cookie") else {
+            return jar;
+        };
+        jar.take_in(&first, Layout::Line, wanted, rollout);
+        if user_is_known
+            || jar.identity.is_some()
+            || (jar.pin.is_some() && wanted.identity.is_none())
+        {
+            return jar;
+        }
+        let all = facts.all_values("cookie").unwrap_or_default();
+        let others = all.strip_prefix(first.as_slice()).unwrap_or(&all);
+        jar.take_in(others, Layout::JoinedLines, wanted, rollout);
+        jar
+    }
+
+    fn take_in(&mut self, value: &[u8], layout: Layout, wanted: &Wanted<'_>, rollout: &Rollout) {
+        for piece in cookie::pieces(value, layout) {
+            if let Some(value) = wanted
+                .identity
+                .and_then(|name| cookie::value_of(piece, name))
+            {
+                self.identity_seen = true;
+                self.identity = self.identity.or_else(|| CookieId::parse(value));
+            } else if let Some(value) = wanted.pin.and_then(|name| cookie::value_of(piece, name)) {
+                let well_formed = pin::is_well_formed(value);
+                if self.pin.is_none() || (well_formed && !self.pin_is_well_formed) {
+                    self.pin = Some(Wish::of(value, rollout));
+                    self.pin_is_well_formed = well_formed;
+                }
+            }
+        }
+    }
+
+    fn is_malformed(&self) -> bool {
+        self.identity_seen && self.identity.is_none()
+    }
+}
+
+/// Whether the caller came by https: `x-forwarded-proto`, else `:scheme`.
+fn came_by_https(facts: &impl RequestFacts) -> bool {
+    facts
+        .header("x-forwarded-proto")
+        .or_else(|| facts.header(":scheme"))
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+}
+
+impl Choice {
+    fn new(rollout: u16, tells: bool) -> Self {
+        Self {
+            rollout,
+            source: Source::None,
+            pinned: None,
+            tells,
+            refused: false,
+            minted: None,
+            pin_cookie: None,
+            https: false,
+        }
+    }
+
+    fn identity_cookie<'c>(&self, config: &'c Config) -> Option<(&'c SetCookie, CookieId)> {
+        Some((config.identity.cookie.as_ref()?, self.minted?))
+    }
+
+    fn pin_cookie<'c>(&self, config: &'c Config) -> Option<(&'c SetCookie, PinCookie)> {
+        let cookie = config.pin.as_ref()?.cookie.as_ref()?;
+        Some((cookie, self.pin_cookie?))
+    }
+
+    fn needs_scheme(&self, config: &Config) -> bool {
+        let identity = self.identity_cookie(config).map(|(cookie, _)| cookie);
+        let pin = self.pin_cookie(config).map(|(cookie, _)| cookie);
+        identity.into_iter().chain(pin).any(SetCookie::needs_scheme)
+    }
+}
+
+/// A gateway's or a client's response.
+fn answer<'c>(
+    config: &'c Config,
+    choice: Choice,
+    facts: &impl ResponseFacts,
+) -> ResponseDecision<'c> {
+    let Some(rollout) = config.rollouts.get(choice.rollout) else {
+        return ResponseDecision::default();
+    };
+    let upstream_tag = facts.header(&config.tag.header);
+    let served = match upstream_tag.as_deref() {
+        None | Some(b"") => served_by_cluster(rollout, facts),
+        Some(tag) => rollout.version(tag).map_or(Served::Other, Served::Version),
+    };
+    let shows = match config.tag.when {
+        When::Always => true,
+        When::Pinned => choice.pinned.is_some(),
+        When::Never => false,
+    };
+    let tag = match (upstream_tag.as_deref(), served) {
+        (Some(_), _) if !shows => Edit::Remove,
+        (None | Some(b""), Served::Version(version)) if shows => {
+            Edit::Set(rollout.version_name(version))
+        }
+        _ => Edit::Keep,
+    };
+    let mut rejected = Vec::new();
+    let mut told = choice
+        .refused
+        .then(|| "rejected; reason=unknown-version".to_owned());
+    if let Some(other) = choice
+        .pinned
+        .and_then(|pinned| other_than(pinned, served, rollout))
+    {
+        rejected.push(Reason::PinNotRouted);
+        told = Some(format!("not-routed; served={other}"));
+    }
+    ResponseDecision {
+        tag,
+        told: told.filter(|_| choice.tells),
+        cookies: cookies(config, &choice, rollout),
+        rejected,
+        counted: Some(Counted {
+            rollout: choice.rollout,
+            served,
+            source: choice.source,
+        }),
+    }
+}
+
+/// The version by the name of the cluster, `outbound|80|SUBSET|host`, of a
+/// response that an upstream gave.
+fn served_by_cluster(rollout: &Rollout, facts: &impl ResponseFacts) -> Served {
+    let from_upstream = facts
+        .code_details()
+        .is_some_and(|details| details == b"via_upstream");
+    let version = || {
+        let cluster = facts.cluster()?;
+        rollout.version(cluster.split(|&b| b == b'|').nth(2)?)
+    };
+    from_upstream
+        .then(version)
+        .flatten()
+        .map_or(Served::None, Served::Version)
+}
+
+/// The name of the version that served, when it was another than the pinned one.
+fn other_than(pinned: VersionIndex, served: Served, rollout: &Rollout) -> Option<&str> {
+    match served {
+        Served::Version(version) if version != pinned => Some(rollout.version_name(version)),
+        Served::Other => Some("other"),
+        Served::Version(_) | Served::None => None,
+    }
+}
+
+fn cookies(config: &Config, choice: &Choice, rollout: &Rollout) -> Vec<Vec<u8>> {
+    let identity = choice
+        .identity_cookie(config)
+        .map(|(cookie, id)| cookie.line(&id, choice.https));
+    let pin = choice
+        .pin_cookie(config)
+        .map(|(cookie, action)| match action {
+            PinCookie::Remember(version) => {
+                cookie.line(rollout.version_name(version).as_bytes(), choice.https)
+            }
+            PinCookie::Clear => cookie.clear(choice.https),
+        });
+    identity.into_iter().chain(pin).collect()
+}
+
+/// A server's response: its own version, unless the application said another.
+fn tag_own<'c>(
+    config: &'c Config,
+    own_version: Option<&'c str>,
+    facts: &impl ResponseFacts,
+) -> ResponseDecision<'c> {
+    let tag = own_version.map_or(Edit::Keep, |own| match facts.header(&config.tag.header) {
+        None => Edit::Set(own),
+        Some(tag) if tag.is_empty() => Edit::Set(own),
+        Some(_) => Edit::Keep,
+    });
+    ResponseDecision {
+        tag,
+        ..ResponseDecision::default()
+    }
+}
+
+impl Default for ResponseDecision<'_> {
+    fn default() -> Self {
+        Self {
+            tag: Edit::Keep,
+            told: None,
+            cookies: Vec::new(),
+            rejected: Vec::new(),
+            counted: None,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The filter: Envoy's callbacks to the core's decisions, and back.
+//!
+//! A root context is one plugin configuration in one VM. Envoy runs several of
+//! them at once: on its main thread (to try a configuration out, and to keep
+//! it), and on each worker.
+
+use crate::config::{self, Config, ConfigError};
+use crate::decision::{self, Edit, Memory, RequestDecision, ResponseDecision};
+use crate::metrics::{CONFIG_REJECTED, Counters, Reason};
+use crate::role::{Placement, Role};
+use crate::{host, tenure};
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+use std::rc::Rc;
+
+/// A plugin configuration, as Envoy gives it to one VM.
+pub(crate) struct Root {
+    /// `None`: inert. The filter touches nothing.
+    plugin: Option<Rc<Plugin>>,
+    tenure: Option<tenure::Tenure>,
+}
+
+/// A good configuration in this proxy, and all that its requests share.
+struct Plugin {
+    config: Config,
+    placement: Placement,
+    /// The pod's own version, by its label.
+    own_version: Option<String>,
+    counters: Counters,
+}
+
+/// One request and its response.
+struct Stream {
+    plugin: Option<Rc<Plugin>>,
+    memory: Option<Memory>,
+}
+
+impl Root {
+    /// A root context that is not configured yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            plugin: None,
+            tenure: None,
+        }
+    }
+
+    /// A wrong configuration is refused where a good one serves: Envoy then keeps
+    /// that. Where none does, Envoy would answer 500 to everybody, so it is taken,
+    /// and the filter stays inert.
+    fn refuse(&mut self, name: &[u8], json: &[u8], errors: &[ConfigError]) -> bool {
+        let serves = tenure::is_held(name);
+        // Every VM gets an inert configuration; the first one tells.
+        if serves || tenure::is_new_refusal(name, json) {
+            let outcome = if serves {
+                "the previous one stays in force"
+            } else {
+                "the filter is inert, traffic flows as if it were not there"
+            };
+            log::error!("bluegreen: the configuration is wrong; {outcome}");
+            for error in errors {
+                log::error!("bluegreen: {error}");
+            }
+            count(host::define_counter(CONFIG_REJECTED));
+        }
+        !serves
+    }
+
+    fn serve(&mut self, name: Vec<u8>, config: Config) {
+        let plugin = Plugin::new(config);
+        if plugin.lacks_version() && tenure::is_new_lack(&name, &plugin.config.tag.label) {
+            log::warn!(
+                "bluegreen: the pod has no label {:?}; a server says no version",
+                plugin.config.tag.label
+            );
+        }
+        // The new tenure begins before an old one ends, so that it never lapses.
+        self.tenure = Some(tenure::Tenure::begin(name));
+        self.plugin = Some(Rc::new(plugin));
+    }
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let name = host::plugin_name();
+        let json = host::plugin_configuration(size);
+        match config::parse(&json) {
+            Ok(config) => {
+                self.serve(name, config);
+                true
+            }
+            Err(errors) => self.refuse(&name, &json, &errors),
+        }
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream {
+            plugin: self.plugin.clone(),
+            memory: None,
+        }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        if let Some(plugin) = &self.plugin {
+            let role = plugin.placement.role(host::listener_is_inbound);
+            let own = plugin.own_version.as_deref();
+            if let Some(decision) = decision::request(&plugin.config, role, own, &host::Request) {
+                plugin.write_request(&decision);
+                self.memory = Some(decision.memory);
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        if let (Some(plugin), Some(memory)) = (&self.plugin, self.memory.take()) {
+            let own = plugin.own_version.as_deref();
+            let decision = decision::response(&plugin.config, own, memory, &host::Response);
+            plugin.write_response(&decision);
+        }
+        Action::Continue
+    }
+}
+
+impl Plugin {
+    fn new(config: Config) -> Self {
+        let placement = Placement::of(config.role, &host::node_id().unwrap_or_default());
+        let counters = Counters::define(&config, placement, host::define_counter);
+        let own_version = placement
+            .allows(Role::Server)
+            .then(|| host::pod_label(&config.tag.label))
+            .flatten()
+            .and_then(|label| config::label_value(&label));
+        Self {
+            config,
+            placement,
+            own_version,
+            counters,
+        }
+    }
+
+    fn lacks_version(&self) -> bool {
+        self.placement.allows(Role::Server) && self.own_version.is_none()
+    }
+
+    fn write_request(&self, decision: &RequestDecision<'_>) {
+        let pin = self.config.pin_header();
+        match decision.pin {
+            Edit::Keep => {}
+            Edit::Set(version) => host::set_request_header(pin, version.as_bytes()),
+            Edit::Remove => host::remove_request_header(pin),
+        }
+        match decision.bucket {
+            Edit::Keep => {}
+            Edit::Set(bucket) => {
+                let mut buffer = itoa::Buffer::new();
+                host::set_request_header(&self.config.bucket_header, bucket.digits(&mut buffer));
+            }
+            Edit::Remove => host::remove_request_header(&self.config.bucket_header),
+        }
+        self.count_rejected(&decision.rejected);
+    }
+
+    fn write_response(&self, decision: &ResponseDecision<'_>) {
+        let tag = &self.config.tag.header;
+        match decision.tag {
+            Edit::Keep => {}
+            Edit::Set(version) => host::set_response_header(tag, version.as_bytes()),
+            Edit::Remove => host::remove_response_header(tag),
+        }
+        if let Some(told) = &decision.told {
+            host::set_response_header(self.config.pin_header(), told.as_bytes());
+        }
+        for cookie in &decision.cookies {
+            host::add_response_header("set-cookie", cookie);
+        }
+        self.count_rejected(&decision.rejected);
+        if let Some(counted) = decision.counted {
+            count(self.counters.responses(counted));
+        }
+    }
+
+    fn count_rejected(&self, reasons: &[Reason]) {
+        for reason in reasons {
+            count(self.counters.rejected(*reason));
+        }
+    }
+}
+
+fn count(counter: Option<u32>) {
+    if let Some(counter) = counter {
+        host::increment(counter);
+    }
+}

@@ -1,0 +1,235 @@
+//! The host seam: the only file that calls Envoy.
+//!
+//! The SDK's wrappers panic on any status that they do not expect, and a panic
+//! costs the worker its VM. So the calls of a stream are made here, and each
+//! status becomes one of two answers: there, or not. Its wrappers serve where a
+//! panic is impossible or only refuses a configuration.
+#![expect(unsafe_code, reason = "the host seam: each block says why it holds")]
+#![expect(clippy::disallowed_methods, reason = "only this file calls the host")]
+
+use crate::decision::{RequestFacts, ResponseFacts};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use std::ptr;
+
+/// The facts about the request of the current stream.
+pub(crate) struct Request;
+
+impl RequestFacts for Request {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        header(MapType::HttpRequestHeaders, name)
+    }
+
+    fn all_values(&self, name: &str) -> Option<Vec<u8>> {
+        property(&["request", "headers", name].join("\0"))
+    }
+
+    fn random(&self) -> Option<u64> {
+        let mut bytes = [0; 8];
+        // SAFETY: the host writes `bytes.len()` bytes to `bytes`.
+        let errno = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
+        (errno == 0).then_some(u64::from_le_bytes(bytes))
+    }
+}
+
+/// The facts about the response of the current stream.
+pub(crate) struct Response;
+
+impl ResponseFacts for Response {
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        header(MapType::HttpResponseHeaders, name)
+    }
+
+    fn code_details(&self) -> Option<Vec<u8>> {
+        property("response\0code_details")
+    }
+
+    fn cluster(&self) -> Option<Vec<u8>> {
+        property("xds\0cluster_name")
+    }
+}
+
+/// Whether the listener of the current stream is inbound.
+pub(crate) fn listener_is_inbound() -> bool {
+    const INBOUND: [u8; 8] = 1_i64.to_le_bytes();
+    property("xds\0listener_direction").is_some_and(|direction| direction == INBOUND)
+}
+
+/// The proxy's node id.
+pub(crate) fn node_id() -> Option<Vec<u8>> {
+    property("xds\0node\0id")
+}
+
+/// The value of a label of the proxy's pod.
+pub(crate) fn pod_label(key: &str) -> Option<Vec<u8>> {
+    property(&["xds", "node", "metadata", "LABELS", key].join("\0"))
+}
+
+/// A name that is this plugin's alone within its proxy.
+pub(crate) fn plugin_name() -> Vec<u8> {
+    let part = |path| property(path).unwrap_or_default();
+    [part("plugin_name"), part("plugin_root_id")].join(&b'/')
+}
+
+/// The bytes of the `pluginConfig`; empty where there is none.
+pub(crate) fn plugin_configuration(size: usize) -> Vec<u8> {
+    if size == 0 {
+        return Vec::new();
+    }
+    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size)
+        .ok()
+        .flatten()
+        .unwrap_or_default()
+}
+
+/// Makes `value` the only one of a request header.
+pub(crate) fn set_request_header(name: &str, value: &[u8]) {
+    set_header(MapType::HttpRequestHeaders, name, value);
+}
+
+/// Removes a request header.
+pub(crate) fn remove_request_header(name: &str) {
+    remove_header(MapType::HttpRequestHeaders, name);
+}
+
+/// Makes `value` the only one of a response header.
+pub(crate) fn set_response_header(name: &str, value: &[u8]) {
+    set_header(MapType::HttpResponseHeaders, name, value);
+}
+
+/// Removes a response header.
+pub(crate) fn remove_response_header(name: &str) {
+    remove_header(MapType::HttpResponseHeaders, name);
+}
+
+/// Adds a response header beside those of this name.
+pub(crate) fn add_response_header(name: &str, value: &[u8]) {
+    // SAFETY: the host reads `name` and `value` during the call. A failure
+    // leaves the headers as they are.
+    unsafe {
+        proxy_add_header_map_value(
+            MapType::HttpResponseHeaders,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        );
+    }
+}
+
+/// Defines a counter: its id, the same for the same name in the whole proxy.
+pub(crate) fn define_counter(name: &str) -> Option<u32> {
+    hostcalls::define_metric(MetricType::Counter, name).ok()
+}
+
+/// Adds one to a counter.
+pub(crate) fn increment(counter: u32) {
+    // A failure loses a count, and nothing else.
+    hostcalls::increment_metric(counter, 1).ok();
+}
+
+/// Data that all VMs of the proxy share: the value and its generation.
+pub(crate) fn shared(key: &str) -> (Option<Vec<u8>>, Option<u32>) {
+    hostcalls::get_shared_data(key).unwrap_or_default()
+}
+
+/// Replaces shared data of this generation; `false` when another VM was faster.
+pub(crate) fn set_shared(key: &str, value: &[u8], generation: Option<u32>) -> bool {
+    hostcalls::set_shared_data(key, Some(value), generation) != Err(Status::CasMismatch)
+}
+
+fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: the host reads `name` during the call and writes both results.
+    let status =
+        unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), &mut data, &mut size) };
+    // SAFETY: on success the results are those of an allocation for us.
+    (status == OK).then(|| unsafe { taken(data, size) })
+}
+
+fn set_header(map: MapType, name: &str, value: &[u8]) {
+    // SAFETY: the host reads `name` and `value` during the call. A failure
+    // leaves the headers as they are.
+    unsafe {
+        proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len());
+    }
+}
+
+fn remove_header(map: MapType, name: &str) {
+    // SAFETY: the host reads `name` during the call. A failure leaves the
+    // headers as they are.
+    unsafe {
+        proxy_remove_header_map_value(map, name.as_ptr(), name.len());
+    }
+}
+
+/// A property by its path, whose parts are joined with NUL.
+fn property(path: &str) -> Option<Vec<u8>> {
+    let mut data = ptr::null_mut();
+    let mut size = 0;
+    // SAFETY: the host reads `path` during the call and writes both results.
+    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
+    // SAFETY: on success the results are those of an allocation for us.
+    (status == OK).then(|| unsafe { taken(data, size) })
+}
+
+/// What the host wrote for us.
+///
+/// # Safety
+/// `data` is null, or was allocated with this `size` by the SDK's
+/// `proxy_on_memory_allocate` and belongs to nobody else.
+unsafe fn taken(data: *mut u8, size: usize) -> Vec<u8> {
+    if data.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: the SDK allocates a boxed slice of `size` bytes.
+    unsafe { Vec::from_raw_parts(data, size, size) }
+}
+
+/// A status as the host returns it; the SDK's enum would be undefined
+/// behaviour for a number that it does not know.
+type RawStatus = u32;
+
+const OK: RawStatus = 0;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
+    ) -> RawStatus;
+
+    fn proxy_add_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> RawStatus;
+
+    fn proxy_replace_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> RawStatus;
+
+    fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_size: usize) -> RawStatus;
+
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
+    ) -> RawStatus;
+}
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn random_get(buffer: *mut u8, size: usize) -> u16;
+}

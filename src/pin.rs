@@ -1,0 +1,82 @@
+//! What a tester asks for: a version, no version any more, or something unknown.
+
+use crate::rollout::{Rollout, VersionIndex, without_query};
+
+/// What a pin asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// This version.
+    Version(VersionIndex),
+    /// No version: `none`.
+    Unpin,
+    /// Anything else.
+    Unknown,
+}
+
+impl Wish {
+    /// What `value` (a header's, a cookie's, a parameter's) asks for.
+    #[must_use]
+    pub fn of(value: &[u8], rollout: &Rollout) -> Self {
+        match rollout.version(value) {
+            Some(version) => Self::Version(version),
+            None if value == b"none" => Self::Unpin,
+            None => Self::Unknown,
+        }
+    }
+}
+
+/// Whether `value` could be a version's name: of the same cookie twice, the first
+/// such one counts.
+#[must_use]
+pub fn is_well_formed(value: &[u8]) -> bool {
+    let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    (1..=63).contains(&value.len())
+        && value.iter().all(inner)
+        && !value.starts_with(b"-")
+        && !value.ends_with(b"-")
+}
+
+/// What the first parameter `name` with a value asks for, in the query of a
+/// `:path`. Names and values are decoded from `application/x-www-form-urlencoded`.
+#[must_use]
+pub fn in_query(path: &[u8], name: &str, rollout: &Rollout) -> Option<Wish> {
+    let query = path.get(without_query(path).len()..)?.strip_prefix(b"?")?;
+    let end = memchr::memchr(b'#', query).unwrap_or(query.len());
+    query.get(..end)?.split(|&b| b == b'&').find_map(|pair| {
+        let at = memchr::memchr(b'=', pair)?;
+        let (key, value) = pair.split_at_checked(at)?;
+        let value = value.strip_prefix(b"=").filter(|value| !value.is_empty())?;
+        decoded(key).eq(name.bytes()).then(|| {
+            Wish::of(
+                &decoded(value).take(LONGEST_WISH).collect::<Vec<u8>>(),
+                rollout,
+            )
+        })
+    })
+}
+
+/// Enough to tell every wish from what is longer.
+const LONGEST_WISH: usize = 64;
+
+/// The bytes of a query's part: `+` is a space, `%41` is `A`; a `%` without two
+/// hex digits stands for itself (as in the URL standard).
+fn decoded(part: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let mut rest = part;
+    std::iter::from_fn(move || {
+        let (&first, after) = rest.split_first()?;
+        if let (b'%', [high, low, after @ ..]) = (first, after)
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            rest = after;
+            return Some(high.rotate_left(4) | low);
+        }
+        rest = after;
+        Some(if first == b'+' { b' ' } else { first })
+    })
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
+}

@@ -1,0 +1,215 @@
+//! Finds a request's rollout: the first of the configuration whose hosts and
+//! path prefixes match.
+//!
+//! Hosts are indexed when the configuration is read, so 256 rollouts by host
+//! cost a binary search. The request's `:authority` and `:path` are asked for
+//! only when an answer depends on them.
+
+use crate::bucket::{Salted, WeightTotal};
+use std::cell::OnceCell;
+
+/// One service's versions and how users are dealt to them.
+#[derive(Debug)]
+pub struct Rollout {
+    /// Its name, unique among the rollouts.
+    pub name: Box<str>,
+    /// 2 to 16 versions: the subsets of the destinations.
+    pub versions: Vec<Box<str>>,
+    /// The sum of the route's weights.
+    pub weight_total: WeightTotal,
+    /// The hash of an identity under the rollout's salt.
+    pub salted: Salted,
+}
+
+impl Rollout {
+    /// The index of the version with this name.
+    #[must_use]
+    pub fn version(&self, name: &[u8]) -> Option<VersionIndex> {
+        let at = self.versions.iter().position(|v| v.as_bytes() == name)?;
+        u8::try_from(at).ok().map(VersionIndex)
+    }
+
+    /// The name of a version of this rollout.
+    #[must_use]
+    pub fn version_name(&self, index: VersionIndex) -> &str {
+        self.versions
+            .get(usize::from(index.0))
+            .map_or("", |name| name)
+    }
+}
+
+/// A version's place in [`Rollout::versions`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionIndex(pub(crate) u8);
+
+/// The requests that a rollout is for; `None`: all hosts, all paths.
+#[derive(Debug)]
+pub struct Scope {
+    /// Lowercase names without a port; `*.` stands for one or more labels.
+    pub hosts: Option<Vec<Box<str>>>,
+    /// Plain prefixes of the path without its query.
+    pub path_prefixes: Option<Vec<Box<str>>>,
+}
+
+/// A rollout's place in the configuration; the lowest that matches is used.
+type Place = u16;
+
+/// The rollouts of a configuration, with an index by host.
+#[derive(Debug, Default)]
+pub struct Rollouts {
+    all: Vec<(Rollout, Option<Vec<Box<str>>>)>,
+    /// Rollouts for every host, in order.
+    every_host: Vec<Place>,
+    /// Rollouts by a host's whole name, sorted.
+    by_name: Vec<(Box<str>, Place)>,
+    /// Rollouts by a host's end, the `.shop.example` of `*.shop.example`, sorted.
+    by_suffix: Vec<(Box<str>, Place)>,
+}
+
+/// The longest host that can match a name (RFC 1035 3.1: 253 characters, and a dot).
+const LONGEST_HOST: usize = 254;
+
+impl Rollouts {
+    /// Indexes rollouts, which are in the order of the configuration.
+    #[must_use]
+    pub fn new(rollouts: Vec<(Rollout, Scope)>) -> Self {
+        let mut new = Self::default();
+        for (place, (rollout, scope)) in (0..).zip(rollouts) {
+            match &scope.hosts {
+                None => new.every_host.push(place),
+                Some(hosts) => {
+                    for host in hosts {
+                        match host.strip_prefix('*') {
+                            Some(suffix) => new.by_suffix.push((suffix.into(), place)),
+                            None => new.by_name.push((host.clone(), place)),
+                        }
+                    }
+                }
+            }
+            new.all.push((rollout, scope.path_prefixes));
+        }
+        new.by_name.sort();
+        new.by_suffix.sort();
+        new
+    }
+
+    /// The first rollout that matches. `authority` and `path` give the
+    /// request's `:authority` and `:path`; each is called at most once, and
+    /// only when the answer depends on it.
+    pub fn find(
+        &self,
+        authority: impl FnOnce() -> Option<Vec<u8>>,
+        path: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> Option<Place> {
+        let path = Lazy::new(path);
+        let mut best = self.first(self.every_host.iter().copied(), None, &path);
+        // A rollout for every host that stands first beats whatever a host would find.
+        if best == Some(0) || (self.by_name.is_empty() && self.by_suffix.is_empty()) {
+            return best;
+        }
+        let mut authority = authority().unwrap_or_default();
+        let host = host_of(&mut authority);
+        best = self.first(named(&self.by_name, host), best, &path);
+        if !self.by_suffix.is_empty() {
+            // From the first dot on: `*.` stands for at least one label.
+            let dots = (1..host.len()).filter(|&at| host.get(at) == Some(&b'.'));
+            for suffix in dots.filter_map(|at| host.get(at..)) {
+                best = self.first(named(&self.by_suffix, suffix), best, &path);
+            }
+        }
+        best
+    }
+
+    /// The rollout at a place that [`Rollouts::find`] gave.
+    #[must_use]
+    pub fn get(&self, place: Place) -> Option<&Rollout> {
+        self.all.get(usize::from(place)).map(|(rollout, _)| rollout)
+    }
+
+    /// All rollouts, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Rollout> {
+        self.all.iter().map(|(rollout, _)| rollout)
+    }
+
+    /// The first of `places` whose path prefixes match, if it stands before `best`.
+    fn first(
+        &self,
+        places: impl Iterator<Item = Place>,
+        best: Option<Place>,
+        path: &Lazy<impl FnOnce() -> Option<Vec<u8>>>,
+    ) -> Option<Place> {
+        places
+            .take_while(|&place| best.is_none_or(|best| place < best))
+            .find(|&place| self.path_matches(place, path))
+            .or(best)
+    }
+
+    fn path_matches(&self, place: Place, path: &Lazy<impl FnOnce() -> Option<Vec<u8>>>) -> bool {
+        match self.all.get(usize::from(place)) {
+            None => false,
+            Some((_, None)) => true,
+            Some((_, Some(prefixes))) => {
+                let path = without_query(path.get());
+                prefixes
+                    .iter()
+                    .any(|prefix| path.starts_with(prefix.as_bytes()))
+            }
+        }
+    }
+}
+
+/// The places of the entries with this name, in order.
+fn named<'i>(index: &'i [(Box<str>, Place)], name: &[u8]) -> impl Iterator<Item = Place> {
+    let start = index.partition_point(|(entry, _)| entry.as_bytes() < name);
+    let from_start: &'i [(Box<str>, Place)] = index.get(start..).unwrap_or_default();
+    from_start
+        .iter()
+        .take_while(move |(entry, _)| entry.as_bytes() == name)
+        .map(|(_, place)| *place)
+}
+
+/// The host of an authority: lowercase, without port and without the dot of a
+/// fully qualified name. Empty when it is too long for any name.
+fn host_of(authority: &mut [u8]) -> &[u8] {
+    let end = match authority.iter().rposition(|&b| b == b':' || b == b']') {
+        Some(at) if authority.get(at) == Some(&b':') => at,
+        _ => authority.len(),
+    };
+    let host = authority.get_mut(..end).unwrap_or_default();
+    if host.len() > LONGEST_HOST {
+        return &[];
+    }
+    host.make_ascii_lowercase();
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
+/// The path before its query (RFC 3986 3.3).
+#[must_use]
+pub fn without_query(path: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
+    path.get(..end).unwrap_or_default()
+}
+
+/// A value that is computed when it is first needed.
+struct Lazy<F> {
+    compute: std::cell::Cell<Option<F>>,
+    value: OnceCell<Vec<u8>>,
+}
+
+impl<F: FnOnce() -> Option<Vec<u8>>> Lazy<F> {
+    fn new(compute: F) -> Self {
+        Self {
+            compute: std::cell::Cell::new(Some(compute)),
+            value: OnceCell::new(),
+        }
+    }
+
+    fn get(&self) -> &[u8] {
+        self.value.get_or_init(|| {
+            self.compute
+                .take()
+                .and_then(|compute| compute())
+                .unwrap_or_default()
+        })
+    }
+}
