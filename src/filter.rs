@@ -44,27 +44,6 @@ impl Root {
         }
     }
 
-    /// A wrong configuration is refused where a good one serves: Envoy then keeps
-    /// that. Where none does, Envoy would answer 500 to everybody, so it is taken,
-    /// and the filter stays inert.
-    fn refuse(&mut self, name: &[u8], json: &[u8], errors: &[ConfigError]) -> bool {
-        let serves = tenure::is_held(name);
-        // Every VM gets an inert configuration; the first one tells.
-        if serves || tenure::is_new_refusal(name, json) {
-            let outcome = if serves {
-                "the previous one stays in force"
-            } else {
-                "the filter is inert, traffic flows as if it were not there"
-            };
-            log::error!("bluegreen: the configuration is wrong; {outcome}");
-            for error in errors {
-                log::error!("bluegreen: {error}");
-            }
-            count(host::define_counter(CONFIG_REJECTED));
-        }
-        !serves
-    }
-
     fn serve(&mut self, name: Vec<u8>, config: Config) {
         let plugin = Plugin::new(config);
         if plugin.lacks_version() && tenure::is_new_lack(&name, &plugin.config.tag.label) {
@@ -90,7 +69,7 @@ impl RootContext for Root {
                 self.serve(name, config);
                 true
             }
-            Err(errors) => self.refuse(&name, &json, &errors),
+            Err(errors) => refuse(&name, &json, &errors),
         }
     }
 
@@ -194,6 +173,28 @@ impl Plugin {
             count(self.counters.rejected(*reason));
         }
     }
+}
+
+/// Tells what is wrong with a configuration, and whether to take it all the
+/// same. Where a good one serves, it is refused, and Envoy keeps that. Where none
+/// does, Envoy would answer 500 to everybody, so it is taken, and the filter
+/// stays inert.
+fn refuse(name: &[u8], json: &[u8], errors: &[ConfigError]) -> bool {
+    let serves = tenure::is_held(name);
+    // Every VM gets an inert configuration; the first one tells.
+    if serves || tenure::is_new_refusal(name, json) {
+        let outcome = if serves {
+            "the previous one stays in force"
+        } else {
+            "the filter is inert, traffic flows as if it were not there"
+        };
+        log::error!("bluegreen: the configuration is wrong; {outcome}");
+        for error in errors {
+            log::error!("bluegreen: {error}");
+        }
+        count(host::define_counter(CONFIG_REJECTED));
+    }
+    !serves
 }
 
 fn count(counter: Option<u32>) {

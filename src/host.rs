@@ -142,8 +142,9 @@ fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
     let mut data = ptr::null_mut();
     let mut size = 0;
     // SAFETY: the host reads `name` during the call and writes both results.
-    let status =
-        unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), &mut data, &mut size) };
+    let status = unsafe {
+        proxy_get_header_map_value(map, name.as_ptr(), name.len(), &raw mut data, &raw mut size)
+    };
     // SAFETY: on success the results are those of an allocation for us.
     (status == OK).then(|| unsafe { taken(data, size) })
 }
@@ -169,7 +170,8 @@ fn property(path: &str) -> Option<Vec<u8>> {
     let mut data = ptr::null_mut();
     let mut size = 0;
     // SAFETY: the host reads `path` during the call and writes both results.
-    let status = unsafe { proxy_get_property(path.as_ptr(), path.len(), &mut data, &mut size) };
+    let status =
+        unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) };
     // SAFETY: on success the results are those of an allocation for us.
     (status == OK).then(|| unsafe { taken(data, size) })
 }
@@ -184,7 +186,7 @@ unsafe fn taken(data: *mut u8, size: usize) -> Vec<u8> {
         return Vec::new();
     }
     // SAFETY: the SDK allocates a boxed slice of `size` bytes.
-    unsafe { Vec::from_raw_parts(data, size, size) }
+    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }.into_vec()
 }
 
 /// A status as the host returns it; the SDK's enum would be undefined

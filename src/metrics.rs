@@ -193,3 +193,108 @@ pub struct Counted {
     /// Why it was asked.
     pub source: Source,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::role::Setting;
+
+    /// The names that a configuration defines; ids are their places.
+    fn define(json: &str, placement: Placement) -> (Vec<String>, Counters) {
+        let config = config::parse(json.as_bytes()).unwrap();
+        let mut names = Vec::new();
+        let counters = Counters::define(&config, placement, |name| {
+            names.push(name.to_owned());
+            u32::try_from(names.len() - 1).ok()
+        });
+        (names, counters)
+    }
+
+    const TWO: &str = r#"{"pin": {"query": "p"}, "identity": {"header": "x-user-id"}, "rollouts": [
+        {"name": "a", "versions": ["blue", "green"]},
+        {"name": "b", "versions": ["v1", "v2", "v3"]}]}"#;
+
+    #[test]
+    fn each_response_has_the_counter_of_its_labels() {
+        for role in [Role::Gateway, Role::Client] {
+            let (names, counters) = define(TWO, Placement::Fixed(role));
+            for (source, label, _) in SOURCES {
+                let counted = Counted {
+                    rollout: 1,
+                    served: Served::Version(VersionIndex(2)),
+                    source,
+                };
+                let id = counters.responses(counted);
+                let name = id.map(|id| names[usize::try_from(id).unwrap()].as_str());
+                let expected = format!(
+                    "bg_rollout=.=b;.;bg_version=.=v3;.;bg_source=.={label};.;bluegreen_responses_total"
+                );
+                let only_gateway = matches!(label, "pin-query" | "pin-cookie" | "minted");
+                let possible = match role {
+                    Role::Gateway => label != "bucket-header",
+                    _ => !only_gateway,
+                };
+                assert_eq!(
+                    name,
+                    possible.then_some(expected.as_str()),
+                    "{role:?} {label}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn other_and_none_have_counters_of_their_own() {
+        let (names, counters) = define(TWO, Placement::Fixed(Role::Gateway));
+        for (served, label) in [(Served::Other, "other"), (Served::None, "none")] {
+            let counted = Counted {
+                rollout: 0,
+                served,
+                source: Source::None,
+            };
+            let id = counters.responses(counted).unwrap();
+            assert_eq!(
+                names[usize::try_from(id).unwrap()],
+                format!(
+                    "bg_rollout=.=a;.;bg_version=.={label};.;bg_source=.=none;.;bluegreen_responses_total"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_proxy_defines_only_what_it_can_count() {
+        let reasons = |placement| {
+            let (names, _) = define(TWO, placement);
+            let reasons: Vec<String> = names
+                .iter()
+                .filter_map(|name| name.strip_prefix("bg_reason=.="))
+                .map(|name| name.replace(";.;bluegreen_rejected_total", ""))
+                .collect();
+            reasons.join(" ")
+        };
+        assert_eq!(
+            reasons(Placement::Fixed(Role::Gateway)),
+            "pin-unknown-version pin-not-routed cookie-malformed"
+        );
+        assert_eq!(
+            reasons(Placement::Fixed(Role::Client)),
+            "pin-not-routed cookie-malformed bucket-header"
+        );
+        assert_eq!(reasons(Placement::Fixed(Role::Server)), "misrouted");
+        assert_eq!(
+            reasons(Placement::of(Setting::Auto, b"sidecar~x")),
+            "pin-not-routed cookie-malformed bucket-header misrouted"
+        );
+        let (server, _) = define(TWO, Placement::Fixed(Role::Server));
+        assert_eq!(server.len(), 1, "a server counts no responses");
+    }
+
+    #[test]
+    fn a_host_without_room_costs_counts_only() {
+        let config = config::parse(TWO.as_bytes()).unwrap();
+        let counters = Counters::define(&config, Placement::Fixed(Role::Gateway), |_| None);
+        assert_eq!(counters.rejected(Reason::CookieMalformed), None);
+    }
+}

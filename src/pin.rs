@@ -80,3 +80,73 @@ fn hex(digit: u8) -> Option<u8> {
         .to_digit(16)
         .and_then(|value| u8::try_from(value).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::{Salted, WeightTotal};
+
+    fn rollout() -> Rollout {
+        Rollout {
+            name: "a".into(),
+            versions: vec!["blue".into(), "green".into()],
+            weight_total: WeightTotal::new(100),
+            salted: Salted::new(b"a"),
+        }
+    }
+
+    #[test]
+    fn a_wish_is_a_version_or_none_to_the_letter() {
+        let rollout = rollout();
+        let wish = |value: &[u8]| Wish::of(value, &rollout);
+        assert_eq!(wish(b"green"), Wish::Version(VersionIndex(1)));
+        assert_eq!(wish(b"none"), Wish::Unpin);
+        for other in [&b""[..], b"Green", b" green", b"greenish", b"NONE", b"\xff"] {
+            assert_eq!(wish(other), Wish::Unknown, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_parameter_with_a_value_is_a_pin() {
+        let rollout = rollout();
+        let green = Some(Wish::Version(VersionIndex(1)));
+        let rows = [
+            ("/?version-pin=green", green),
+            ("/a/b?x=1&version-pin=green&y", green),
+            ("/?version-pin=green#version-pin=blue", green),
+            ("/?version-pin=&version-pin=green", green),
+            ("/?version-pin&version-pin=green", green),
+            ("/?version-pin=green&version-pin=blue", green),
+            ("/?version-pin=gr%65en", green),
+            ("/?version%2Dpin=%67%72%65%65%6E", green),
+            ("/?version-pin=none", Some(Wish::Unpin)),
+            ("/?version-pin=purple", Some(Wish::Unknown)),
+            ("/?version-pin=green+", Some(Wish::Unknown)),
+            ("/?version-pin=green%00", Some(Wish::Unknown)),
+            ("/?version-pin=%zz", Some(Wish::Unknown)),
+            ("/?version-pin=green%6", Some(Wish::Unknown)),
+            ("/?version-pin=green=", Some(Wish::Unknown)),
+            ("/?Version-Pin=green", None),
+            ("/?version-pin", None),
+            ("/?version-pin=", None),
+            ("/?", None),
+            ("/version-pin=green", None),
+            ("/#?version-pin=green", None),
+            ("", None),
+        ];
+        for (path, wish) in rows {
+            let found = in_query(path.as_bytes(), "version-pin", &rollout);
+            assert_eq!(found, wish, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_the_form_of_a_name_is_well_formed() {
+        for good in ["a", "green", "v-1", &"x".repeat(63)] {
+            assert!(is_well_formed(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a b", "\u{e9}", &"x".repeat(64)] {
+            assert!(!is_well_formed(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -213,3 +213,138 @@ impl<F: FnOnce() -> Option<Vec<u8>>> Lazy<F> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rollouts(scopes: &[(&[&str], &[&str])]) -> Rollouts {
+        let some = |list: &[&str]| {
+            (!list.is_empty()).then(|| list.iter().map(|&item| item.into()).collect())
+        };
+        let scoped = scopes.iter().map(|(hosts, prefixes)| {
+            let rollout = Rollout {
+                name: "a".into(),
+                versions: vec!["blue".into(), "green".into()],
+                weight_total: WeightTotal::new(100),
+                salted: Salted::new(b"a"),
+            };
+            let scope = Scope {
+                hosts: some(hosts),
+                path_prefixes: some(prefixes),
+            };
+            (rollout, scope)
+        });
+        Rollouts::new(scoped.collect())
+    }
+
+    fn find(rollouts: &Rollouts, authority: &str, path: &str) -> Option<Place> {
+        rollouts.find(|| Some(authority.into()), || Some(path.into()))
+    }
+
+    #[test]
+    fn hosts_are_compared_without_port_and_case() {
+        let rollouts = rollouts(&[
+            (&["shop.example"], &[]),
+            (&["*.shop.example"], &[]),
+            (&["[::1]", "127.0.0.1"], &[]),
+        ]);
+        let rows = [
+            ("shop.example", Some(0)),
+            ("SHOP.example:8080", Some(0)),
+            ("shop.example.", Some(0)),
+            ("shop.example.:80", Some(0)),
+            ("a.shop.example", Some(1)),
+            ("a.B.Shop.Example:443", Some(1)),
+            ("127.0.0.1:80", Some(2)),
+            ("[::1]", Some(2)),
+            ("[::1]:80", Some(2)),
+            ("xshop.example", None),
+            (".shop.example", None),
+            ("shop.example.com", None),
+            ("example", None),
+            ("shop.example:80:80", None),
+            ("", None),
+            (":80", None),
+            ("[::1", None),
+        ];
+        for (authority, place) in rows {
+            assert_eq!(find(&rollouts, authority, "/"), place, "{authority:?}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_too_long_for_a_name_matches_no_name() {
+        let rollouts = rollouts(&[(&["*.example"], &[])]);
+        let host = |labels: usize| "a.".repeat(labels) + "example";
+        assert_eq!(find(&rollouts, &host(120), "/"), Some(0));
+        assert_eq!(find(&rollouts, &host(30_000), "/"), None);
+    }
+
+    #[test]
+    fn the_first_that_matches_is_used() {
+        let rollouts = rollouts(&[
+            (&["b.example"], &["/api"]),
+            (&["*.example"], &["/api", "/web"]),
+            (&[], &["/static/"]),
+            (&["b.example", "*.b.example"], &[]),
+            (&[], &[]),
+        ]);
+        let rows = [
+            ("b.example", "/api/x", Some(0)),
+            ("b.example", "/web", Some(1)),
+            ("b.example", "/", Some(3)),
+            ("b.example", "/static/x", Some(2)),
+            ("c.b.example", "/?/api", Some(3)),
+            ("c.b.example", "/web?x", Some(1)),
+            ("c.example", "/", Some(4)),
+            ("other", "/static", Some(4)),
+            ("other", "/static/", Some(2)),
+            ("other", "*", Some(4)),
+        ];
+        for (authority, path, place) in rows {
+            assert_eq!(
+                find(&rollouts, authority, path),
+                place,
+                "{authority} {path}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_what_decides_is_asked_for() {
+        let asked = |rollouts: &Rollouts| {
+            let (authority, path) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
+            rollouts.find(
+                || {
+                    authority.set(authority.get() + 1);
+                    Some(b"b.example".to_vec())
+                },
+                || {
+                    path.set(path.get() + 1);
+                    Some(b"/".to_vec())
+                },
+            );
+            (authority.get(), path.get())
+        };
+        assert_eq!(asked(&rollouts(&[(&[], &[])])), (0, 0));
+        assert_eq!(
+            asked(&rollouts(&[(&[], &[]), (&["b.example"], &[])])),
+            (0, 0)
+        );
+        assert_eq!(
+            asked(&rollouts(&[(&["b.example"], &[]), (&[], &[])])),
+            (1, 0)
+        );
+        assert_eq!(asked(&rollouts(&[(&["b.example"], &["/"])])), (1, 1));
+        assert_eq!(asked(&rollouts(&[(&["c.example"], &["/"])])), (1, 0));
+        assert_eq!(asked(&rollouts(&[(&[], &["/a"]), (&[], &["/b"])])), (0, 1));
+    }
+
+    #[test]
+    fn the_query_and_the_fragment_are_no_part_of_the_path() {
+        for (path, without) in [("/a?b", "/a"), ("/a#b?c", "/a"), ("/a", "/a"), ("?", "")] {
+            assert_eq!(without_query(path.as_bytes()), without.as_bytes());
+        }
+    }
+}

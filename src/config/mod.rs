@@ -345,3 +345,6 @@ const LONGEST_AGE_SECONDS: u32 = 34_560_000;
 
 /// The longest name of a version, a DNS label.
 const LONGEST_NAME: usize = 63;
+
+#[cfg(test)]
+mod tests;
