@@ -74,23 +74,31 @@ impl Rollouts {
     #[must_use]
     pub fn new(rollouts: Vec<(Rollout, Scope)>) -> Self {
         let mut new = Self::default();
+        let mut reachable = true;
         for (place, (rollout, scope)) in (0..).zip(rollouts) {
-            match &scope.hosts {
-                None => new.every_host.push(place),
-                Some(hosts) => {
-                    for host in hosts {
-                        match host.strip_prefix('*') {
-                            Some(suffix) => new.by_suffix.push((suffix.into(), place)),
-                            None => new.by_name.push((host.clone(), place)),
-                        }
-                    }
-                }
+            if reachable {
+                new.index(place, scope.hosts.as_deref());
             }
+            // Behind a rollout for every request no other one is ever used.
+            reachable &= scope.hosts.is_some() || scope.path_prefixes.is_some();
             new.all.push((rollout, scope.path_prefixes));
         }
         new.by_name.sort();
         new.by_suffix.sort();
         new
+    }
+
+    fn index(&mut self, place: Place, hosts: Option<&[Box<str>]>) {
+        let Some(hosts) = hosts else {
+            self.every_host.push(place);
+            return;
+        };
+        for host in hosts {
+            match host.strip_prefix('*') {
+                Some(suffix) => self.by_suffix.push((suffix.into(), place)),
+                None => self.by_name.push((host.clone(), place)),
+            }
+        }
     }
 
     /// The first rollout that matches. `authority` and `path` give the
@@ -102,22 +110,20 @@ impl Rollouts {
         path: impl FnOnce() -> Option<Vec<u8>>,
     ) -> Option<Place> {
         let path = Lazy::new(path);
-        let mut best = self.first(self.every_host.iter().copied(), None, &path);
-        // A rollout for every host that stands first beats whatever a host would find.
-        if best == Some(0) || (self.by_name.is_empty() && self.by_suffix.is_empty()) {
-            return best;
-        }
-        let mut authority = authority().unwrap_or_default();
-        let host = host_of(&mut authority);
-        best = self.first(named(&self.by_name, host), best, &path);
-        if !self.by_suffix.is_empty() {
-            // From the first dot on: `*.` stands for at least one label.
-            let dots = (1..host.len()).filter(|&at| host.get(at) == Some(&b'.'));
-            for suffix in dots.filter_map(|at| host.get(at..)) {
-                best = self.first(named(&self.by_suffix, suffix), best, &path);
+        let mut best = None;
+        if !self.by_name.is_empty() || !self.by_suffix.is_empty() {
+            let mut authority = authority().unwrap_or_default();
+            let host = host_of(&mut authority);
+            best = self.first(named(&self.by_name, host), best, &path);
+            if !self.by_suffix.is_empty() {
+                // From the first dot on: `*.` stands for at least one label.
+                let dots = (1..host.len()).filter(|&at| host.get(at) == Some(&b'.'));
+                for suffix in dots.filter_map(|at| host.get(at..)) {
+                    best = self.first(named(&self.by_suffix, suffix), best, &path);
+                }
             }
         }
-        best
+        self.first(self.every_host.iter().copied(), best, &path)
     }
 
     /// The rollout at a place that [`Rollouts::find`] gave.
@@ -338,6 +344,10 @@ mod tests {
         );
         assert_eq!(asked(&rollouts(&[(&["b.example"], &["/"])])), (1, 1));
         assert_eq!(asked(&rollouts(&[(&["c.example"], &["/"])])), (1, 0));
+        assert_eq!(
+            asked(&rollouts(&[(&["b.example"], &[]), (&[], &["/"])])),
+            (1, 0)
+        );
         assert_eq!(asked(&rollouts(&[(&[], &["/a"]), (&[], &["/b"])])), (0, 1));
     }
 
