@@ -20,6 +20,10 @@ logged := $(tools)/logged.sh
 # The closing lines of cargo test and pytest.
 tested := $(logged) --show '^test result:|^=+ .*(passed|failed|no tests ran)'
 
+# What may fail in a test.
+in_tests := $(addprefix -A clippy::,arithmetic_side_effects as_conversions \
+  expect_used indexing_slicing panic string_slice unwrap_used)
+
 ##@ Use
 
 .PHONY: build
@@ -34,7 +38,7 @@ demo: build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it w
 ##@ Test
 
 .PHONY: test
-test: test-unit test-module test-fuzz test-envoy test-browser test-tools ## Everything below, but the long fuzzing
+test: test-unit test-module test-fuzz test-envoy test-browser test-build ## Everything below, but the long fuzzing
 
 .PHONY: test-unit
 test-unit: ## The pure core: unit and property tests
@@ -51,12 +55,12 @@ test-envoy: build $(venv)/.installed $(envoys) ## Scenarios and updates under lo
 
 .PHONY: test-browser
 test-browser: build $(venv)/.installed $(lastword $(envoys)) ## The demo in a real browser
-	@$(tools)/chromium.sh
+	@$(logged) chromium $(tools)/chromium.sh
 	@$(tested) test-browser $(bin)/python -m pytest tests/browser
 
-.PHONY: test-tools
-test-tools: build ## The help, and that a second build gives the same bytes
-	@$(tested) test-tools $(tools)/test.sh
+.PHONY: test-build
+test-build: build ## A second build, in another folder, gives the same bytes
+	@$(logged) test-build $(tools)/test-reproducible.sh
 
 ##@ Lint
 
@@ -67,8 +71,9 @@ lint: lint-rust lint-shell lint-yaml lint-python lint-licences lint-help ## Ever
 lint-rust: ## rustfmt, and clippy for this machine and for the module
 	@$(tools)/need.sh cargo cc
 	@$(logged) rustfmt cargo fmt --check
-	@$(logged) clippy cargo clippy --locked --all-targets --all-features -- -D warnings
-	@$(logged) clippy-wasm $(tools)/wasm-cargo.sh clippy --locked --lib -- -D warnings
+	@$(logged) clippy-module $(tools)/wasm-cargo.sh clippy --locked --lib -- -D warnings
+	@$(logged) clippy cargo clippy --locked --all-features --lib --bins -- -D warnings
+	@$(logged) clippy-tests cargo clippy --locked --all-features --tests --benches -- -D warnings $(in_tests)
 
 .PHONY: lint-shell
 lint-shell: $(venv)/.lint-installed ## shellcheck
@@ -102,7 +107,7 @@ fmt: $(venv)/.lint-installed ## Format the Rust and the Python code
 .PHONY: deps
 deps: $(venv)/.installed $(venv)/.lint-installed $(envoys) ## Install beforehand what the targets install as they need it
 	@$(tools)/need.sh cargo cc
-	@$(tools)/chromium.sh
+	@$(logged) chromium $(tools)/chromium.sh
 
 .PHONY: clean
 clean: ## Remove what was built and installed here

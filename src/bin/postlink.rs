@@ -102,10 +102,22 @@ fn keep_exports(module: &mut Module) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A host function that the module is not to call.
+struct Unlisted {
+    function: FunctionId,
+    name: String,
+    refusal: i32,
+}
+
 /// Puts a local function that answers the refusal in the place of each import
 /// that is not in `IMPORTS`.
 fn refuse_imports(module: &mut Module) -> Result<(), Box<dyn Error>> {
-    for (function, name, refusal) in unlisted_imports(module)? {
+    for Unlisted {
+        function,
+        name,
+        refusal,
+    } in unlisted_imports(module)?
+    {
         let results = module.types.results(module.funcs.get(function).ty());
         if results != [ValType::I32] {
             return Err(format!("{name} answers no status: list it or do without it").into());
@@ -118,7 +130,7 @@ fn refuse_imports(module: &mut Module) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn unlisted_imports(module: &Module) -> Result<Vec<(FunctionId, String, i32)>, Box<dyn Error>> {
+fn unlisted_imports(module: &Module) -> Result<Vec<Unlisted>, Box<dyn Error>> {
     let mut unlisted = Vec::new();
     for import in module.imports.iter() {
         let (from, name) = (import.module.as_str(), import.name.as_str());
@@ -126,12 +138,14 @@ fn unlisted_imports(module: &Module) -> Result<Vec<(FunctionId, String, i32)>, B
             continue;
         }
         let refusal = REFUSALS.iter().find(|(module, _)| *module == from);
-        match (&import.kind, refusal) {
-            (ImportKind::Function(id), Some((_, status))) => {
-                unlisted.push((*id, format!("{from}.{name}"), *status));
-            }
-            _ => return Err(format!("the module imports {from}.{name}").into()),
-        }
+        let (ImportKind::Function(function), Some((_, refusal))) = (&import.kind, refusal) else {
+            return Err(format!("the module imports {from}.{name}").into());
+        };
+        unlisted.push(Unlisted {
+            function: *function,
+            name: format!("{from}.{name}"),
+            refusal: *refusal,
+        });
     }
     Ok(unlisted)
 }

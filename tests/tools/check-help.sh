@@ -11,12 +11,12 @@ fi
 cd "$(dirname "$0")/../.."
 help=$(make --no-print-directory help)
 failed=0
-for target in $(sed -n 's/^\.PHONY: //p' Makefile); do
+while read -r target; do
   if ! grep -Eq "^  $target +[^ ]" <<<"$help"; then
     echo "make help does not tell what '$target' does: write '$target: ## ...'"
     failed=1
   fi
-done
+done < <(sed -n 's/^\.PHONY: //p' Makefile)
 if grep -E '^.{81}' <<<"$help"; then
   echo "wider than 80 columns"
   failed=1

@@ -86,27 +86,34 @@ esac
 command=$1
 shift
 
-flags=()
-options=(--target "$target" --target-dir "$root/target/wasm")
-case ${WASM_TOOLCHAIN:-auto} in
-  auto) rustup_toolchain && toolchain=rustup || toolchain=debian ;;
-  rustup | debian) toolchain=$WASM_TOOLCHAIN ;;
+case ${WASM_TOOLCHAIN:-} in
+  '') candidates=(rustup debian) ;;
+  rustup | debian) candidates=("$WASM_TOOLCHAIN") ;;
   *) usage >&2 && exit 2 ;;
 esac
-"${toolchain}_toolchain" || give_up
+toolchain=
+for candidate in "${candidates[@]}"; do
+  if "${candidate}_toolchain"; then
+    toolchain=$candidate
+    break
+  fi
+done
+[[ $toolchain ]] || give_up
 
+flags=()
+options=(--target "$target" --target-dir "$root/target/wasm")
 if [[ $toolchain == debian ]]; then
   export PATH=/usr/bin:/bin
   flags+=(-L native=/usr/lib/wasm32-wasi)
   if ! has_target rustc; then
     export RUSTC_BOOTSTRAP=1
-    options+=(-Zbuild-std=std,panic_abort)
+    options+=("-Zbuild-std=std,panic_abort")
   fi
 fi
 flags+=(
-  --remap-path-prefix="$(rustc --print sysroot)"=/rust
-  --remap-path-prefix="${CARGO_HOME:-$HOME/.cargo}"=/cargo
-  --remap-path-prefix="$root"=/bluegreen
+  "--remap-path-prefix=$(rustc --print sysroot)=/rust"
+  "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+  "--remap-path-prefix=$root=/bluegreen"
 )
 log "$(rustc --version)"
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
