@@ -18,21 +18,16 @@ TEXT
 target=wasm32-wasip1
 root=$(cd "$(dirname "$0")/../.." && pwd)
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$root/Cargo.toml")
-# Debian 12 keeps a recent Rust for its browsers. It has no standard library for
-# the target, so cargo builds that too.
-web_packages=(rustc-web cargo-web rust-web-src rust-web-llvm rust-web-clippy
+# Debian 12 and 13 keep a recent Rust for their browsers. It has no standard
+# library for the target, so cargo builds that too.
+packages=(rustc-web cargo-web rust-web-src rust-web-llvm rust-web-clippy
   lld-22 wasi-libc)
-std_packages=(rustc cargo rust-clippy libstd-rust-dev-wasm32 lld wasi-libc)
 log() { echo "wasm-cargo: $*" >&2; }
 
 has_target() { # RUSTC
   local libraries
   libraries=$("$1" --print target-libdir --target "$target" 2>/dev/null) &&
     compgen -G "$libraries/libstd-*.rlib" >/dev/null
-}
-
-recent() { # VERSION
-  [[ $(printf '%s\n' "$wanted" "$1" | sort -V | head -n 1) == "$wanted" ]]
 }
 
 rustup_toolchain() {
@@ -45,26 +40,20 @@ rustup_toolchain() {
   return 1
 }
 
-installed() { # PACKAGE...
-  dpkg-query --show --showformat '${db:Status-Status}\n' "$@" 2>/dev/null |
-    grep -c '^installed$' | grep -qx "$#"
-}
-
 debian_toolchain() {
   command -v apt-get dpkg-query >/dev/null || return 1
-  installed "${web_packages[@]}" && return
-  installed "${std_packages[@]}" && recent "$(debian_version libstd-rust-dev-wasm32)" && return
+  installed && return
   [[ $(id -u) == 0 ]] || return 1
-  [[ $(debian_version libstd-rust-dev-wasm32) ]] || apt-get -q update >&2
-  local packages=("${web_packages[@]}")
-  recent "$(debian_version libstd-rust-dev-wasm32)" && packages=("${std_packages[@]}")
   log "apt-get install ${packages[*]}"
+  apt-get -q update >&2
+  # Never in the place of another Rust.
   DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-remove --no-install-recommends \
     install "${packages[@]}" >&2
 }
 
-debian_version() { # PACKAGE
-  apt-cache policy "$1" | sed -n 's/^  Candidate: \([0-9.]*\).*/\1/p'
+installed() {
+  dpkg-query --show --showformat '${db:Status-Status}\n' "${packages[@]}" 2>/dev/null |
+    grep -c '^installed$' | grep -qx "${#packages[@]}"
 }
 
 give_up() {
@@ -72,10 +61,11 @@ give_up() {
 wasm-cargo: no Rust $wanted or later that builds for $target was found, and none
 could be installed. Any one of these installs it:
   rustup target add $target
-  apt-get install ${web_packages[*]}
-      (Debian 12, as root)
-  apt-get install ${std_packages[*]}
-      (a Debian whose rustc is $wanted or later, as root)
+  apt-get install rustc-web cargo-web rust-web-src rust-web-llvm \\
+    rust-web-clippy lld-22 wasi-libc
+      (Debian 12 and 13, as root)
+  apt-get install rustc cargo libstd-rust-dev-wasm32 lld wasi-libc
+      (where Debian's rustc is $wanted or later, as root)
 TEXT
   exit 1
 }
@@ -104,14 +94,18 @@ flags=()
 options=(--target "$target" --target-dir "$root/target/wasm")
 if [[ $toolchain == debian ]]; then
   export PATH=/usr/bin:/bin
-  flags+=(-L native=/usr/lib/wasm32-wasi)
   if ! has_target rustc; then
     export RUSTC_BOOTSTRAP=1
     options+=("-Zbuild-std=std,panic_abort")
   fi
 fi
+sysroot=$(rustc --print sysroot)
+if [[ $sysroot == /usr ]]; then
+  # Unlike rustup's, Debian's Rust brings no C library for the target.
+  flags+=(-L native=/usr/lib/wasm32-wasi)
+fi
 flags+=(
-  "--remap-path-prefix=$(rustc --print sysroot)=/rust"
+  "--remap-path-prefix=$sysroot=/rust"
   "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
   "--remap-path-prefix=$root=/bluegreen"
 )
