@@ -228,7 +228,7 @@ mod tests {
         let some = |list: &[&str]| {
             (!list.is_empty()).then(|| list.iter().map(|&item| item.into()).collect())
         };
-        let scoped = scopes.iter().map(|(hosts, prefixes)| {
+        let placed = scopes.iter().map(|(hosts, prefixes)| {
             let rollout = Rollout {
                 name: "a".into(),
                 versions: vec!["blue".into(), "green".into()],
@@ -241,7 +241,7 @@ mod tests {
             };
             (rollout, scope)
         });
-        Rollouts::new(scoped.collect())
+        Rollouts::new(placed.collect())
     }
 
     fn find(rollouts: &Rollouts, authority: &str, path: &str) -> Option<Place> {
