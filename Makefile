@@ -49,6 +49,14 @@ test-unit: ## The pure core: unit and property tests
 test-module: build ## Scenarios on the core and on the module, in an interpreter
 	@$(tested) test-module cargo test --locked --test scenarios --test module
 
+.PHONY: test-fuzz
+test-fuzz: ## Fuzzing, for some seconds only
+	@$(logged) --show '^Done ' test-fuzz $(tools)/fuzz.sh 10
+
+.PHONY: fuzz
+fuzz: ## Coverage-guided fuzzing of requests and configurations
+	@$(tools)/fuzz.sh $(FUZZ_SECONDS)
+
 .PHONY: test-envoy
 test-envoy: build $(venv)/.installed $(envoys) ## Scenarios and updates under load on the oldest and newest Envoy
 	@$(tested) test-envoy $(bin)/python -m pytest tests/envoy
