@@ -59,12 +59,12 @@ fuzz: ## Coverage-guided fuzzing of requests and configurations
 
 .PHONY: test-envoy
 test-envoy: build $(venv)/.installed $(envoys) ## Scenarios and updates under load on the oldest and newest Envoy
-	@$(tested) test-envoy $(bin)/python -m pytest tests/envoy
+	@$(tested) test-envoy $(bin)/python -m pytest -o cache_dir=target/pytest tests/envoy
 
 .PHONY: test-browser
 test-browser: build $(venv)/.installed $(lastword $(envoys)) ## The demo in a real browser
 	@$(logged) chromium $(tools)/chromium.sh
-	@$(tested) test-browser $(bin)/python -m pytest tests/browser
+	@$(tested) test-browser $(bin)/python -m pytest -o cache_dir=target/pytest tests/browser
 
 .PHONY: test-build
 test-build: build ## A second build, in another folder, gives the same bytes
