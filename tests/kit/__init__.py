@@ -1,0 +1,1 @@
+"""What the tests and the demo need to run real Envoys."""
