@@ -44,6 +44,18 @@ def newest() -> str:
     return _version("ENVOY_NEWEST")
 
 
+def versions() -> list[str]:
+    """The versions to test: the oldest and the newest, or ENVOY alone."""
+    return ["ENVOY"] if "ENVOY" in os.environ else [oldest(), newest()]
+
+
+def module() -> Path:
+    """The filter that `make build` left."""
+    if not MODULE.is_file():
+        raise EnvoyError(f"no filter at {MODULE}: `make build` makes it")
+    return MODULE
+
+
 def binary(version: str) -> Path:
     """The program of `version`; with ENVOY=PATH in the environment, PATH."""
     if chosen := os.environ.get("ENVOY"):
