@@ -49,6 +49,7 @@ class Fleet:
         self.mode = mode
         self.stack = stack
         self.apps = [stack.enter_context(Upstream(name)) for name in ("blue", "green")]
+        self.dead_port = stack.enter_context(ports.refusing())
         self.envoys: dict[str, Envoy] = {}
 
     def envoy(self, row: Row) -> Envoy:
@@ -81,12 +82,11 @@ class Fleet:
 
     def clusters(self) -> list[Json]:
         """Each version alive and dead, and one cluster without a subset."""
-        closed = ports.free(1)[0]
         clusters = [istio.cluster(PLAIN, self.apps[0].port)]
         for app in self.apps:
             clusters += [
                 istio.cluster(istio.subset_cluster(app.name), app.port),
-                istio.cluster(istio.subset_cluster(app.name, DEAD), closed),
+                istio.cluster(istio.subset_cluster(app.name, DEAD), self.dead_port),
             ]
         return clusters
 

@@ -46,7 +46,7 @@ def newest() -> str:
 
 def versions() -> list[str]:
     """The versions to test: the oldest and the newest, or ENVOY alone."""
-    return ["ENVOY"] if "ENVOY" in os.environ else [oldest(), newest()]
+    return ["ENVOY"] if os.environ.get("ENVOY") else [oldest(), newest()]
 
 
 def module() -> Path:
@@ -59,7 +59,7 @@ def module() -> Path:
 def binary(version: str) -> Path:
     """The program of `version`; with ENVOY=PATH in the environment, PATH."""
     if chosen := os.environ.get("ENVOY"):
-        path = Path(chosen)
+        path = Path(chosen).resolve()
         hint = "ENVOY must be the path of an envoy program"
     else:
         path = ROOT / f"target/envoy/{version}/envoy/_bin/envoy"
@@ -74,7 +74,8 @@ class Envoy:
 
     `bootstrap` is Envoy's configuration or the YAML file that holds it. The admin
     listens on a free port unless the bootstrap says which. A listener may ask for
-    port 0: `port(NAME)` tells which one it got.
+    port 0: `port(NAME)` tells which one it got. It ends also when the thread that
+    started it does, so start it from one that lasts.
     """
 
     def __init__(
