@@ -22,7 +22,7 @@ tested := $(logged) --show '^test result:|^=+ .*(passed|failed|no tests ran)'
 
 # What may fail in a test.
 in_tests := $(addprefix -A clippy::,arithmetic_side_effects as_conversions \
-  expect_used indexing_slicing panic string_slice unwrap_used)
+  expect_used indexing_slicing panic pedantic string_slice unwrap_used)
 
 ##@ Use
 
@@ -43,7 +43,7 @@ test: test-unit test-module test-fuzz test-envoy test-browser test-build ## Ever
 .PHONY: test-unit
 test-unit: ## The pure core: unit and property tests
 	@$(tools)/need.sh cargo cc
-	@$(tested) test-unit cargo test --locked --lib
+	@$(tested) test-unit cargo test --locked --lib --test properties
 
 .PHONY: test-module
 test-module: build ## Scenarios on the core and on the module, in an interpreter
