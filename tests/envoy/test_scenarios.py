@@ -57,12 +57,12 @@ class Fleet:
         proxy = proxy_of(row)
         if proxy not in self.envoys:
             name = f"scenarios-{self.version}-{self.mode}-{len(self.envoys)}"
-            rows = {listener_of(each): each for each in ROWS if proxy_of(each) == proxy}
             listeners = [
                 istio.listener(
-                    key, each.direction, routes(each), self.plugin(each, name, index)
+                    first.slug, first.direction, routes(first), self.plugin(first, name)
                 )
-                for index, (key, each) in enumerate(rows.items())
+                for first in FIRST.values()
+                if proxy_of(first) == proxy
             ]
             bootstrap = istio.bootstrap(
                 row.node, row.labels, listeners, self.clusters()
@@ -71,12 +71,12 @@ class Fleet:
             self.envoys[proxy] = self.stack.enter_context(envoy)
         return self.envoys[proxy]
 
-    def plugin(self, row: Row, envoy: str, index: int) -> Json:
+    def plugin(self, row: Row, envoy: str) -> Json:
         """The plugin with the row's configuration, in place or in a file."""
         wasm = istio.wasm(module(), row.config)
         if self.mode == "static":
-            return {"name": istio.PLUGIN, "typed_config": wasm}
-        path = RUNS / envoy / f"plugin-{index}.json"
+            return istio.plugin(wasm)
+        path = RUNS / envoy / f"{row.slug}.json"
         replace(path, istio.discovery_response(wasm))
         return istio.discovered(path)
 
@@ -118,7 +118,7 @@ def test_row(fleet: Fleet, row: Row, protocol: str) -> None:
     fleet.requests()
 
     before = counters(envoy)
-    response = PROTOCOLS[protocol](envoy.port(listener_of(row)), row.request)
+    response = PROTOCOLS[protocol](envoy.port(FIRST[needs_of(row)].slug), row.request)
     counts = grown(before, counters(envoy))
     requests = fleet.requests()
 
@@ -218,9 +218,13 @@ def proxy_of(row: Row) -> str:
     return json.dumps([row.node, row.labels])
 
 
-def listener_of(row: Row) -> str:
-    """What a listener is made of: rows that agree in it share one."""
-    return json.dumps([row.direction, row.config, routes(row)])
+def needs_of(row: Row) -> str:
+    """What the row's proxy and listener are made of: rows that agree share them."""
+    return json.dumps([proxy_of(row), row.direction, row.config, routes(row)])
+
+
+# The first row that needs a listener; its name is the listener's.
+FIRST = {needs_of(row): row for row in reversed(ROWS)}
 
 
 def counters(envoy: Envoy) -> dict[str, int]:

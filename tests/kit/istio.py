@@ -80,6 +80,11 @@ def wasm(module: Path, config: Json | str) -> Json:
     }
 
 
+def plugin(filter_config: Json) -> Json:
+    """A filter whose configuration stands in the listener."""
+    return {"name": PLUGIN, "typed_config": filter_config}
+
+
 def discovered(path: Path) -> Json:
     """A filter whose configuration Envoy reads, and reads anew, from `path`."""
     return {
@@ -108,7 +113,7 @@ def listener(name: str, direction: str, routes: list[Json], plugin: Json) -> Jso
     """
     manager = {
         "@type": MANAGER,
-        "stat_prefix": name,
+        "stat_prefix": "http",
         "route_config": {
             "virtual_hosts": [{"name": "app", "domains": ["*"], "routes": routes}]
         },
