@@ -1,0 +1,444 @@
+//! The module that `make build` leaves, in an interpreter: what it asks of a
+//! host, what it makes of configurations, and that nothing upsets it.
+
+mod host;
+
+use host::{Headers, Proxy, Vm};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+const GOOD: &str =
+    r#"{"role": "gateway", "rollouts": [{"name": "a", "versions": ["blue", "green"]}]}"#;
+const BAD: &str = r#"{"rolouts": [], "rollouts": [{"name": "A", "versions": ["blue", "green"]}]}"#;
+const CONFIG_REJECTED: &str = "bluegreen_config_rejected_total";
+
+// -- What it asks of a host -------------------------------------------------------
+
+#[test]
+fn it_imports_what_the_job_needs_and_no_more() {
+    let mut imports = host::imports(&host::module());
+    imports.sort();
+    imports.dedup();
+    let expected = [
+        "env.proxy_add_header_map_value",
+        "env.proxy_define_metric",
+        "env.proxy_get_buffer_bytes",
+        "env.proxy_get_header_map_value",
+        "env.proxy_get_property",
+        "env.proxy_get_shared_data",
+        "env.proxy_increment_metric",
+        "env.proxy_log",
+        "env.proxy_remove_header_map_value",
+        "env.proxy_replace_header_map_value",
+        "env.proxy_set_shared_data",
+        "wasi_snapshot_preview1.proc_exit",
+        "wasi_snapshot_preview1.random_get",
+    ];
+    assert_eq!(imports, expected);
+}
+
+#[test]
+fn it_exports_the_callbacks_that_it_uses_and_no_more() {
+    let mut exports = host::exports(&host::module());
+    exports.sort();
+    let expected = [
+        "_initialize",
+        "memory",
+        "proxy_abi_version_0_2_1",
+        "proxy_on_configure",
+        "proxy_on_context_create",
+        "proxy_on_delete",
+        "proxy_on_memory_allocate",
+        "proxy_on_request_headers",
+        "proxy_on_response_headers",
+    ];
+    assert_eq!(exports, expected);
+}
+
+#[test]
+fn it_is_small_and_keeps_its_names() {
+    let bytes = host::bytes();
+    assert!(bytes.len() <= 250_000, "{} bytes", bytes.len());
+    let contains = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+    // The name of a function of ours, as a backtrace of Envoy's would show it.
+    assert!(
+        contains(b"route_stranger") || contains(b"decision"),
+        "no names"
+    );
+    assert!(
+        !contains(b".cargo/registry"),
+        "a path of the building machine"
+    );
+}
+
+// -- Configurations -----------------------------------------------------------------
+
+struct Mesh {
+    module: wasmi::Module,
+    proxy: Rc<RefCell<Proxy>>,
+}
+
+impl Mesh {
+    fn new() -> Self {
+        let proxy = Rc::new(RefCell::new(Proxy::default()));
+        let properties = [("plugin_name", "bluegreen"), ("xds.node.id", "router~t")];
+        proxy
+            .borrow_mut()
+            .properties
+            .extend(properties.map(|(path, value)| (path.to_owned(), value.into())));
+        Self {
+            module: host::module(),
+            proxy,
+        }
+    }
+
+    fn vm(&self) -> Vm {
+        Vm::start(&self.module, &self.proxy)
+    }
+
+    fn rejected(&self) -> u64 {
+        let counters = &self.proxy.borrow().counters;
+        counters.get(CONFIG_REJECTED).copied().unwrap_or_default()
+    }
+
+    fn log(&self) -> Vec<String> {
+        self.proxy.borrow().log.clone()
+    }
+}
+
+/// The hostcalls of one request and its response.
+fn calls(vm: &mut Vm, root: i32) -> Vec<String> {
+    vm.state().calls.clear();
+    let stream = vm.stream(root);
+    vm.state().request = vec![(":path".to_owned(), b"/".to_vec())];
+    vm.request(stream);
+    vm.state().response = vec![(":status".to_owned(), b"200".to_vec())];
+    vm.response(stream);
+    vm.delete(stream);
+    vm.state().calls.clone()
+}
+
+#[test]
+fn a_wrong_first_configuration_is_told_once_and_inert_everywhere() {
+    let mesh = Mesh::new();
+    // Envoy's main thread twice, and two workers.
+    let mut vms: Vec<Vm> = (0..4).map(|_| mesh.vm()).collect();
+    for vm in &mut vms {
+        let (root, taken) = vm.configure(BAD.as_bytes());
+        assert!(taken, "a refusal at first load would be 500 for everybody");
+        assert_eq!(calls(vm, root), [""; 0], "inert");
+    }
+    assert_eq!(mesh.rejected(), 1);
+    assert_eq!(
+        mesh.log(),
+        [
+            "error: bluegreen: the configuration is wrong; the filter is inert, traffic flows as \
+             if it were not there",
+            "error: bluegreen: rollouts[0].name: \"A\" is not a rollout name (lowercase letters, \
+             digits and '-')",
+            "error: bluegreen: rolouts: \"rolouts\" is not a field here (role, bucketHeader, \
+             identity, pin, tag, rollouts)",
+        ]
+    );
+    // The next good one is taken.
+    let (root, taken) = vms[0].configure(GOOD.as_bytes());
+    assert!(taken);
+    assert!(!calls(&mut vms[0], root).is_empty());
+}
+
+#[test]
+fn a_wrong_update_is_refused_and_the_old_one_serves() {
+    let mesh = Mesh::new();
+    let (mut main, mut worker) = (mesh.vm(), mesh.vm());
+    main.configure(GOOD.as_bytes());
+    let (root, _) = worker.configure(GOOD.as_bytes());
+    let (refused, taken) = main.configure(BAD.as_bytes());
+    assert!(!taken);
+    main.delete(refused);
+    assert_eq!(mesh.rejected(), 1);
+    assert_eq!(
+        mesh.log()[0],
+        "error: bluegreen: the configuration is wrong; the previous one stays in force"
+    );
+    assert!(!calls(&mut worker, root).is_empty());
+    let (_, taken) = main.configure(BAD.as_bytes());
+    assert!(!taken, "refused again");
+    assert_eq!(mesh.rejected(), 2);
+}
+
+#[test]
+fn after_the_plugin_was_deleted_a_wrong_one_is_a_first_load_again() {
+    let mesh = Mesh::new();
+    let (mut main, mut worker) = (mesh.vm(), mesh.vm());
+    let (first, _) = main.configure(GOOD.as_bytes());
+    let (second, _) = worker.configure(GOOD.as_bytes());
+    // An update: the new root contexts come before the old ones go.
+    let (third, _) = main.configure(GOOD.as_bytes());
+    main.delete(first);
+    worker.delete(second);
+    assert!(!main.configure(BAD.as_bytes()).1, "the third one serves");
+    main.delete(third);
+    let (root, taken) = main.configure(BAD.as_bytes());
+    assert!(taken);
+    assert_eq!(calls(&mut main, root), [""; 0]);
+}
+
+#[test]
+fn another_plugins_good_configuration_is_no_concern() {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    vm.configure(GOOD.as_bytes());
+    let name = |name: &str| {
+        let properties = &mut mesh.proxy.borrow_mut().properties;
+        properties.insert("plugin_name".to_owned(), name.into());
+    };
+    name("other");
+    assert!(vm.configure(BAD.as_bytes()).1, "first load of this one");
+}
+
+#[test]
+fn an_empty_configuration_is_wrong() {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    let (root, taken) = vm.configure(b"");
+    assert!(taken);
+    assert_eq!(calls(&mut vm, root), [""; 0]);
+    assert_eq!(mesh.rejected(), 1);
+}
+
+#[test]
+fn a_missing_label_is_told_once() {
+    let mesh = Mesh::new();
+    let json = GOOD.replace("gateway", "server");
+    for mut vm in [mesh.vm(), mesh.vm(), mesh.vm()] {
+        assert!(vm.configure(json.as_bytes()).1);
+    }
+    assert_eq!(
+        mesh.log(),
+        ["warning: bluegreen: the pod has no label \"version\"; a server says no version"]
+    );
+}
+
+// -- Work -----------------------------------------------------------------------------
+
+/// A configuration with rollouts for the hosts h0.example, h1.example and so on.
+fn by_host(rollouts: usize) -> String {
+    let rollout = |i| {
+        format!(r#"{{"name": "r{i}", "hosts": ["h{i}.example"], "versions": ["blue", "green"]}}"#)
+    };
+    let rollouts: Vec<String> = (0..rollouts).map(rollout).collect();
+    format!(
+        r#"{{"role": "gateway", "rollouts": [{}]}}"#,
+        rollouts.join(",")
+    )
+}
+
+/// The fuel of one request and its response, after some like it.
+fn fuel(json: &str, host: &str, cookie: &str) -> u64 {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    let (root, taken) = vm.configure(json.as_bytes());
+    assert!(taken, "{:?}", mesh.log());
+    let mut last = 0;
+    for _ in 0..10 {
+        let before = vm.fuel();
+        let stream = vm.stream(root);
+        vm.state().request = vec![
+            (":authority".to_owned(), host.into()),
+            ("cookie".to_owned(), cookie.into()),
+        ];
+        vm.request(stream);
+        vm.state().response = vec![("x-served-version".to_owned(), b"green".to_vec())];
+        vm.response(stream);
+        vm.delete(stream);
+        last = vm.fuel() - before;
+    }
+    last
+}
+
+const RETURNING: &str = "bluegreen-id=00c0ffee00c0ffee";
+
+#[test]
+fn the_last_of_256_rollouts_costs_what_one_does() {
+    let one = fuel(&by_host(1), "h0.example", RETURNING);
+    for host in ["h0.example", "h255.example"] {
+        let many = fuel(&by_host(256), host, RETURNING);
+        assert!(many * 10 <= one * 11, "{host}: {many}, alone {one}");
+    }
+}
+
+#[test]
+fn cookies_cost_in_proportion_to_their_bytes() {
+    let of = |cookies: usize| {
+        let others = "some-cookie-of-the-shop=0123456789; ".repeat(cookies);
+        fuel(GOOD, "shop.example", &(others + RETURNING))
+    };
+    let (none, ten, hundred) = (of(0), of(10), of(100));
+    // A little slack for the allocator, whose way depends on the size.
+    let (by_ten, by_hundred) = (ten - none, hundred - none);
+    assert!(by_hundred * 10 <= by_ten * 105, "{none} {ten} {hundred}");
+}
+
+// -- A million requests of random bytes -----------------------------------------------
+
+/// A small generator of random numbers (SplitMix64, Steele et al. 2014): the
+/// same requests in each run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(bound).unwrap()).unwrap()
+    }
+
+    fn of<'c, T: ?Sized>(&mut self, choices: &[&'c T]) -> &'c T {
+        choices[self.below(choices.len())]
+    }
+}
+
+const NAMES: [&str; 12] = [
+    ":authority",
+    ":path",
+    ":scheme",
+    "cookie",
+    "cookie",
+    "x-version-pin",
+    "x-bluegreen-bucket",
+    "x-user-id",
+    "x-forwarded-proto",
+    "x-served-version",
+    "set-cookie",
+    "x-other",
+];
+
+/// Values that come close to what the filter looks for.
+const VALUES: [&[u8]; 16] = [
+    b"",
+    b"green",
+    b"none",
+    b"purple",
+    b"50",
+    b"100",
+    b"https",
+    b"shop.example:80",
+    b"a.b.c.shop.example",
+    b"/?version-pin=green",
+    b"/?version-pin=%67reen&version-pin=%",
+    b"bluegreen-id=00c0ffee00c0ffee",
+    b"bluegreen-id=\"00c0ffee00c0ffee\"; bluegreen-pin=blue",
+    b"bluegreen-id=; bluegreen-id; =; ;;",
+    b"bluegreen-pin=none; bluegreen-id=\xff\xff",
+    b"\xff\xfe\x80\x00,;=\"",
+];
+
+fn value(random: &mut Random) -> Vec<u8> {
+    let mut value = random.of(&VALUES).to_vec();
+    match random.below(64) {
+        0..16 => value.extend(random.next().to_le_bytes()),
+        16..24 => {
+            let other = random.of(&VALUES);
+            value = [value.as_slice(), other].join(random.of::<[u8]>(&[b"; ", b",", b";", b"\0"]));
+        }
+        24..28 => {
+            for _ in 0..random.below(40) {
+                value.extend(random.next().to_be_bytes());
+            }
+        }
+        _ => {}
+    }
+    value
+}
+
+/// Headers of a message; `rarity`: one of that many has 60 KiB, the most that
+/// Envoy takes.
+fn headers(random: &mut Random, rarity: usize) -> Headers {
+    let count = random.below(8);
+    let mut headers: Headers = (0..count)
+        .map(|_| (random.of(&NAMES).to_owned(), value(random)))
+        .collect();
+    if random.below(rarity) == 0
+        && let Some((_, value)) = headers.first_mut()
+    {
+        *value = value.repeat(61_440 / value.len().max(1));
+    }
+    headers
+}
+
+#[test]
+fn a_million_random_requests_neither_trap_nor_leave_anything() {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    vm.state().records = false;
+    let hosts: Vec<String> = (0..256)
+        .map(|i| format!(r#"{{"name": "r{i}", "hosts": ["h{i}.example", "*.b{i}.example"], "versions": ["blue", "green"]}}"#))
+        .collect();
+    let many = format!(
+        r#"{{"role": "gateway", "rollouts": [{}, {{"name": "rest", "versions": ["blue", "green"]}}]}}"#,
+        hosts[..255].join(",")
+    );
+    let query = r#""pin": {"query": "version-pin"}, "identity": {"header": "x-user-id"}"#;
+    let configurations = [
+        GOOD.to_owned(),
+        GOOD.replace("gateway", "client"),
+        GOOD.replace("gateway", "server"),
+        GOOD.replace(r#""role""#, &format!(r#"{query}, "role""#)),
+        GOOD.replace(
+            r#""name""#,
+            r#""hosts": ["*.shop.example"], "pathPrefixes": ["/"], "name""#,
+        ),
+        many,
+        BAD.to_owned(),
+    ];
+    mesh.proxy.borrow_mut().properties.extend([
+        (
+            "xds.node.metadata.LABELS.version".to_owned(),
+            b"green".to_vec(),
+        ),
+        (
+            "xds.cluster_name".to_owned(),
+            b"outbound|80|green|\xff".to_vec(),
+        ),
+        ("response.code_details".to_owned(), b"via_upstream".to_vec()),
+    ]);
+    let name = |name: String| {
+        let properties = &mut mesh.proxy.borrow_mut().properties;
+        properties.insert("plugin_name".to_owned(), name.into_bytes());
+    };
+    let mut roots = Vec::new();
+    for (i, json) in configurations.iter().enumerate() {
+        name(format!("plugin-{i}"));
+        let (root, taken) = vm.configure(json.as_bytes());
+        assert!(taken, "{:?}", mesh.log());
+        roots.push(root);
+    }
+    let counters = mesh.proxy.borrow().counters.len();
+
+    let mut random = Random(7);
+    let mut warm = None;
+    for i in 0..1_000_000 {
+        let stream = vm.stream(roots[random.below(roots.len())]);
+        vm.state().random = random.next();
+        // The first thousand see the largest requests, too.
+        let rarity = if i < 1_000 { 4 } else { 4_000 };
+        vm.state().request = headers(&mut random, rarity);
+        vm.request(stream);
+        // Some callers leave before there is a response.
+        if random.below(16) != 0 {
+            vm.state().response = headers(&mut random, rarity);
+            vm.response(stream);
+        }
+        vm.delete(stream);
+        if i == 999 {
+            warm = Some(vm.pages());
+        }
+    }
+    assert_eq!(Some(vm.pages()), warm, "memory that stays");
+    assert_eq!(mesh.proxy.borrow().counters.len(), counters, "a new metric");
+}
