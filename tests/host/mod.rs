@@ -4,6 +4,7 @@
 //! It offers the imports of the list in [`linker`] and no others, so a module
 //! that asks for more does not load. Fuel, the interpreter's unit of work, is
 //! the same in every run.
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
