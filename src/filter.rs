@@ -6,9 +6,10 @@
 
 use crate::config::{self, Config, ConfigError};
 use crate::decision::{self, Edit, Memory, RequestDecision, ResponseDecision};
+use crate::host;
 use crate::metrics::{CONFIG_REJECTED, Counters, Reason};
 use crate::role::{Placement, Role};
-use crate::{host, tenure};
+use crate::tenure::{self, Tenure, Verdict};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 use std::rc::Rc;
@@ -17,7 +18,7 @@ use std::rc::Rc;
 pub(crate) struct Root {
     /// `None`: inert. The filter touches nothing.
     plugin: Option<Rc<Plugin>>,
-    tenure: Option<tenure::Tenure>,
+    tenure: Option<Tenure>,
 }
 
 /// A good configuration in this proxy, and all that its requests share.
@@ -44,17 +45,34 @@ impl Root {
         }
     }
 
-    fn serve(&mut self, name: Vec<u8>, config: Config) {
-        let plugin = Plugin::new(config);
-        if plugin.lacks_version() && tenure::is_new_lack(&name, &plugin.config.tag.label) {
-            log::warn!(
-                "bluegreen: the pod has no label {:?}; a server says no version",
-                plugin.config.tag.label
-            );
-        }
-        // The new tenure begins before an old one ends, so that it never lapses.
-        self.tenure = Some(tenure::Tenure::begin(name));
+    fn serve(&mut self, tenure: Tenure, plugin: Plugin) {
+        // The new tenure began before an old one ends, so that it never lapses.
+        self.tenure = Some(tenure);
         self.plugin = Some(Rc::new(plugin));
+    }
+
+    /// Tells what is wrong with a configuration, and whether to take it all the same.
+    fn reject(&mut self, name: Vec<u8>, json: &[u8], errors: &[ConfigError]) -> bool {
+        let verdict = tenure::judge(&name, json);
+        let refused = matches!(verdict, Verdict::Refuse);
+        // Only one VM is asked about what it refuses; every VM gets what is taken.
+        if refused || tenure::is_new_refusal(&name, json) {
+            let outcome = match verdict {
+                Verdict::TakeInert => "the filter is inert, traffic flows as if it were not there",
+                Verdict::Refuse | Verdict::TakePrevious(_) => "the previous one stays in force",
+            };
+            log::error!("bluegreen: the configuration is wrong; {outcome}");
+            for error in errors {
+                log::error!("bluegreen: {error}");
+            }
+            count(host::define_counter(CONFIG_REJECTED));
+        }
+        if let Verdict::TakePrevious(json) = verdict
+            && let Ok(config) = config::parse(&json)
+        {
+            self.serve(Tenure::resume(name), Plugin::new(config));
+        }
+        !refused
     }
 }
 
@@ -66,10 +84,12 @@ impl RootContext for Root {
         let json = host::plugin_configuration(size);
         match config::parse(&json) {
             Ok(config) => {
-                self.serve(name, config);
+                let plugin = Plugin::new(config);
+                plugin.tell_of_lack(&name);
+                self.serve(Tenure::begin(name, &json), plugin);
                 true
             }
-            Err(errors) => refuse(&name, &json, &errors),
+            Err(errors) => self.reject(name, &json, &errors),
         }
     }
 
@@ -127,8 +147,13 @@ impl Plugin {
         }
     }
 
-    fn lacks_version(&self) -> bool {
-        self.placement.allows(Role::Server) && self.own_version.is_none()
+    /// Tells, once a proxy, of a server that cannot know its own version.
+    fn tell_of_lack(&self, name: &[u8]) {
+        let label = &self.config.tag.label;
+        let lacks = self.placement.allows(Role::Server) && self.own_version.is_none();
+        if lacks && tenure::is_new_lack(name, label) {
+            log::warn!("bluegreen: the pod has no label {label:?}; a server says no version");
+        }
     }
 
     fn write_request(&self, decision: &RequestDecision<'_>) {
@@ -173,28 +198,6 @@ impl Plugin {
             count(self.counters.rejected(*reason));
         }
     }
-}
-
-/// Tells what is wrong with a configuration, and whether to take it all the
-/// same. Where a good one serves, it is refused, and Envoy keeps that. Where none
-/// does, Envoy would answer 500 to everybody, so it is taken, and the filter
-/// stays inert.
-fn refuse(name: &[u8], json: &[u8], errors: &[ConfigError]) -> bool {
-    let serves = tenure::is_held(name);
-    // Every VM gets an inert configuration; the first one tells.
-    if serves || tenure::is_new_refusal(name, json) {
-        let outcome = if serves {
-            "the previous one stays in force"
-        } else {
-            "the filter is inert, traffic flows as if it were not there"
-        };
-        log::error!("bluegreen: the configuration is wrong; {outcome}");
-        for error in errors {
-            log::error!("bluegreen: {error}");
-        }
-        count(host::define_counter(CONFIG_REJECTED));
-    }
-    !serves
 }
 
 fn count(counter: Option<u32>) {

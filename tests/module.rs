@@ -184,6 +184,26 @@ fn after_the_plugin_was_deleted_a_wrong_one_is_a_first_load_again() {
 }
 
 #[test]
+fn what_was_taken_once_is_never_refused_and_the_good_one_goes_on() {
+    // Envoy remembers that it tried this one out, and asks the workers only:
+    // one that refused would never serve again.
+    let mesh = Mesh::new();
+    let (mut main, mut worker) = (mesh.vm(), mesh.vm());
+    for json in [BAD, GOOD] {
+        for vm in [&mut main, &mut worker] {
+            assert!(vm.configure(json.as_bytes()).1);
+        }
+    }
+    for vm in [&mut main, &mut worker] {
+        let (root, taken) = vm.configure(BAD.as_bytes());
+        assert!(taken);
+        assert!(!calls(vm, root).is_empty(), "the good one goes on");
+    }
+    assert_eq!(mesh.rejected(), 2, "once inert, once replaced");
+    assert!(mesh.log()[3].ends_with("the previous one stays in force"));
+}
+
+#[test]
 fn another_plugins_good_configuration_is_no_concern() {
     let mesh = Mesh::new();
     let mut vm = mesh.vm();
