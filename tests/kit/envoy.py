@@ -84,6 +84,7 @@ class Envoy:
         name: str,
         version: str | None = None,
         log_level: str = "warning",
+        options: tuple[str, ...] = (),
     ) -> None:
         """Starts it and returns once it serves; raises EnvoyError otherwise."""
         self.name = name
@@ -96,7 +97,7 @@ class Envoy:
         command = [
             *(binary(version or newest()), "--config-path", self._write(bootstrap)),
             *("--admin-address-path", self._admin, "--log-level", log_level),
-            *("--concurrency", "2", "--disable-hot-restart"),
+            *("--concurrency", "2", "--disable-hot-restart", *options),
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
