@@ -4,7 +4,9 @@
 mod host;
 
 use host::{Headers, Proxy, Vm};
+use serde::Deserialize;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 const GOOD: &str =
@@ -59,14 +61,13 @@ fn it_exports_the_callbacks_that_it_uses_and_no_more() {
 fn it_is_small_and_keeps_its_names() {
     let bytes = host::bytes();
     assert!(bytes.len() <= 250_000, "{} bytes", bytes.len());
-    let contains = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
-    // The name of a function of ours, as a backtrace of Envoy's would show it.
+    let contains = |bytes: &[u8], text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+    let module = host::module();
+    let names = module.custom_sections().find(|part| part.name() == "name");
+    // A function of ours, as a backtrace of Envoy's shows it.
+    assert!(contains(names.expect("names").data(), b"decision"));
     assert!(
-        contains(b"route_stranger") || contains(b"decision"),
-        "no names"
-    );
-    assert!(
-        !contains(b".cargo/registry"),
+        !contains(&bytes, b".cargo/registry"),
         "a path of the building machine"
     );
 }
@@ -254,21 +255,26 @@ fn by_host(rollouts: usize) -> String {
 }
 
 /// The fuel of one request and its response, after some like it.
-fn fuel(json: &str, host: &str, cookie: &str) -> u64 {
+fn fuel(json: &str, request: &Headers, response: &Headers) -> u64 {
     let mesh = Mesh::new();
+    mesh.proxy.borrow_mut().properties.extend(
+        [
+            ("xds.node.metadata.LABELS.version", "blue"),
+            ("response.code_details", "via_upstream"),
+            ("xds.cluster_name", "outbound|80|green|app.example"),
+        ]
+        .map(|(path, value)| (path.to_owned(), value.into())),
+    );
     let mut vm = mesh.vm();
     let (root, taken) = vm.configure(json.as_bytes());
-    assert!(taken, "{:?}", mesh.log());
+    assert!(taken && mesh.log().is_empty(), "{:?}", mesh.log());
     let mut last = 0;
     for _ in 0..10 {
         let before = vm.fuel();
         let stream = vm.stream(root);
-        vm.state().request = vec![
-            (":authority".to_owned(), host.into()),
-            ("cookie".to_owned(), cookie.into()),
-        ];
+        vm.state().request.clone_from(request);
         vm.request(stream);
-        vm.state().response = vec![("x-served-version".to_owned(), b"green".to_vec())];
+        vm.state().response.clone_from(response);
         vm.response(stream);
         vm.delete(stream);
         last = vm.fuel() - before;
@@ -276,24 +282,103 @@ fn fuel(json: &str, host: &str, cookie: &str) -> u64 {
     last
 }
 
+/// A row of `tests/budgets.yaml`, which explains the fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Budget {
+    name: String,
+    fuel: u64,
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(default)]
+    rollouts: usize,
+    #[serde(default)]
+    others: usize,
+    #[serde(default)]
+    request: BTreeMap<String, String>,
+    #[serde(default)]
+    upstream: BTreeMap<String, String>,
+}
+
+impl Budget {
+    fn spent(&self) -> u64 {
+        let json = match self.rollouts {
+            0 => GOOD.to_owned(),
+            rollouts => by_host(rollouts),
+        };
+        let role = self.role.as_deref().unwrap_or("gateway");
+        let headers = |headers: &BTreeMap<String, String>| -> Headers {
+            let pairs = headers.iter();
+            pairs
+                .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+                .collect()
+        };
+        let mut request = headers(&self.request);
+        if let Some((_, cookies)) = request.iter_mut().find(|(name, _)| name == "cookie") {
+            *cookies = [&others(self.others), cookies.as_slice()].concat();
+        }
+        fuel(
+            &json.replace("gateway", role),
+            &request,
+            &headers(&self.upstream),
+        )
+    }
+}
+
+/// So many bytes of cookies, or a few more, that mean nothing to the filter.
+fn others(bytes: usize) -> Vec<u8> {
+    const COOKIE: &str = "some-cookie-of-the-shop=0123456789; ";
+    COOKIE.repeat(bytes.div_ceil(COOKIE.len())).into()
+}
+
+#[test]
+fn each_request_keeps_its_budget() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/budgets.yaml");
+    let text = std::fs::read_to_string(path).expect(path);
+    let budgets: Vec<Budget> =
+        serde_norway::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert!(!budgets.is_empty());
+    let over: Vec<String> = budgets
+        .iter()
+        .map(|budget| (budget, budget.spent()))
+        .filter(|(budget, spent)| spent * 100 > budget.fuel * 102)
+        .map(|(budget, spent)| format!("{}: {spent}, budget {}", budget.name, budget.fuel))
+        .collect();
+    assert!(
+        over.is_empty(),
+        "over tests/budgets.yaml:\n{}",
+        over.join("\n")
+    );
+}
+
 const RETURNING: &str = "bluegreen-id=00c0ffee00c0ffee";
 
 #[test]
 fn the_last_of_256_rollouts_costs_what_one_does() {
-    let one = fuel(&by_host(1), "h0.example", RETURNING);
+    let of = |rollouts, host: &str| {
+        let authority = (":authority".to_owned(), host.into());
+        let cookie = ("cookie".to_owned(), RETURNING.into());
+        fuel(
+            &by_host(rollouts),
+            &vec![authority, cookie],
+            &Headers::new(),
+        )
+    };
+    let one = of(1, "h0.example");
     for host in ["h0.example", "h255.example"] {
-        let many = fuel(&by_host(256), host, RETURNING);
+        let many = of(256, host);
         assert!(many * 10 <= one * 11, "{host}: {many}, alone {one}");
     }
 }
 
 #[test]
 fn cookies_cost_in_proportion_to_their_bytes() {
-    let of = |cookies: usize| {
-        let others = "some-cookie-of-the-shop=0123456789; ".repeat(cookies);
-        fuel(GOOD, "shop.example", &(others + RETURNING))
+    let of = |bytes| {
+        let cookies = [others(bytes), RETURNING.into()].concat();
+        let request = vec![("cookie".to_owned(), cookies)];
+        fuel(GOOD, &request, &Headers::new())
     };
-    let (none, ten, hundred) = (of(0), of(10), of(100));
+    let (none, ten, hundred) = (of(0), of(360), of(3600));
     // A little slack for the allocator, whose way depends on the size.
     let (by_ten, by_hundred) = (ten - none, hundred - none);
     assert!(by_hundred * 10 <= by_ten * 105, "{none} {ten} {hundred}");
