@@ -3,6 +3,7 @@
 //!
 //! Each row is a trial of its own: `cargo test --test scenarios -- 'a returning user'`.
 
+#[allow(dead_code, reason = "tests/module.rs uses the rest")]
 mod host;
 mod table;
 
