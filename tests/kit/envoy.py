@@ -107,7 +107,7 @@ class Envoy:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 (one system call)
+                preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
             )
         atexit.register(self.stop)
         try:
@@ -222,6 +222,6 @@ def _version(name: str) -> str:
     return found[1]
 
 
-def _die_with_parent() -> None:
-    # Also when the tests are killed and no handler of theirs runs.
+def die_with_parent() -> None:
+    """Ends a child with its parent, also when no handler of the parent's runs."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

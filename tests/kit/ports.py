@@ -19,6 +19,23 @@ def free(count: int) -> list[int]:
             each.close()
 
 
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port now."""
+    with socket.socket() as candidate:
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
+
+
+def listens(port: int) -> bool:
+    """Whether a server listens on this port."""
+    with socket.socket() as caller:
+        return caller.connect_ex((LOOPBACK, port)) == 0
+
+
 @contextmanager
 def refusing() -> Iterator[int]:
     """A port that refuses connections, and that nobody else can take meanwhile."""

@@ -1,0 +1,74 @@
+"""How the demo looks: 80 columns, with or without colours."""
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+WIDTH = 80
+CELLS = 50
+# Also apart without colours.
+SHADES = {"blue": ("░", "blue"), "green": ("█", "green")}
+
+console = Console(width=WIDTH, highlight=False, soft_wrap=False)
+
+
+class ClaimError(Exception):
+    """Something that the demo says is not so."""
+
+
+def part(number: int, title: str, *lines: str) -> None:
+    """The head of a part, and what it is about."""
+    console.print()
+    console.print(Rule(f"[bold]{number}  {title}[/]", align="left", style="dim"))
+    for line in lines:
+        console.print(line)
+    console.print()
+
+
+def claim(text: str, holds: bool) -> None:
+    """Says what is so; raises ClaimError when it is not."""
+    mark = "[bold green]✔[/]" if holds else "[bold red]✘[/]"
+    console.print(f"  {mark} {text}")
+    if not holds:
+        raise ClaimError(text)
+
+
+def command(line: str, answer: str) -> None:
+    """A command as one would type it, and its answer."""
+    console.print(f"  [bold]$ {line}[/]", soft_wrap=True)
+    for text in answer.strip().splitlines():
+        console.print(Padding(Text(text.strip(), style="dim"), (0, 0, 0, 2)))
+    console.print()
+
+
+def share(version: str, count: int, total: int) -> Text:
+    """A version's share as a bar."""
+    shade, colour = SHADES[version]
+    cells = round(CELLS * count / total)
+    line = Text(f"  {version:<6}")
+    line.append(shade * cells, colour)
+    line.append("·" * (CELLS - cells), "dim")
+    line.append(f"  {count} of {total}")
+    return line
+
+
+def by_bucket(versions: dict[int, str]) -> Text:
+    """Buckets 0 to 99 from left to right, two a cell, in their version's shade."""
+    line = Text()
+    for cell in range(CELLS):
+        here = [versions.get(2 * cell + i) for i in (0, 1)]
+        known = next((v for v in here if v in SHADES), None)
+        shade, colour = SHADES[known] if known else ("·", "dim")
+        line.append(shade, colour)
+    return line
+
+
+def table(*columns: str) -> Table:
+    """A table; a column whose head begins with a space holds numbers."""
+    new = Table(box=None, pad_edge=True, padding=(0, 1), header_style="dim")
+    for column in columns:
+        number = column.startswith(" ")
+        new.add_column(column.strip(), justify="right" if number else "left")
+    return new
