@@ -41,9 +41,9 @@ demo: build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it w
 test: test-unit test-module test-fuzz test-envoy test-browser test-build ## Everything below, but the long fuzzing
 
 .PHONY: test-unit
-test-unit: ## The pure core: unit and property tests
+test-unit: ## The pure core: unit and property tests, and what the README says of it
 	@$(tools)/need.sh cargo cc
-	@$(tested) test-unit cargo test --locked --lib --test properties
+	@$(tested) test-unit cargo test --locked --lib --test properties --test readme
 
 .PHONY: test-module
 test-module: build ## Scenarios on the core and on the module, in an interpreter

@@ -16,7 +16,7 @@ PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{version}</title>
 <style>
-  * {{ box-sizing: border-box }}
+  * {{ box-sizing: border-box }} [hidden] {{ display: none !important }}
   body {{ margin: 0; min-height: 100vh; display: grid; place-items: center;
     font: 18px/1.5 system-ui, sans-serif; color: #fff;
     background: radial-gradient(circle at 30% 20%, {light}, {dark} 65%) }}

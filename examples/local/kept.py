@@ -1,5 +1,6 @@
 """`KEEP=1`: the mesh stays, for a browser, curl, and changing the weights by hand."""
 
+import re
 import time
 from pathlib import Path
 
@@ -39,9 +40,9 @@ def _apply(mesh: Mesh) -> None:
     if mesh.apply(ROUTES.read_text()):
         console.print("  Envoy took the new routes.")
         return
-    said = [line for line in mesh.gateway.tail(5).splitlines() if "rejected" in line]
+    said = re.findall(r"Filesystem config update .*", mesh.gateway.tail())
     console.print("  [red]Envoy keeps the old routes.[/] It says:")
-    console.print("  " + (said or ["nothing"])[-1].split("] ")[-1], markup=False)
+    console.print("  " + (said or ["nothing"])[-1], markup=False)
 
 
 def _state(file: Path) -> tuple[int, int] | None:

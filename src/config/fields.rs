@@ -207,8 +207,11 @@ impl<'e> Fields<'e> {
         taken
     }
 
-    fn require_given(&mut self, name: &str, allowed: &str) -> bool {
+    fn require_given(&mut self, name: &'static str, allowed: &str) -> bool {
         let given = self.entries.iter().any(|(key, _)| key == name);
+        if !given {
+            self.known.push(name);
+        }
         if !given && !self.broken {
             let allowed = allowed.to_owned();
             self.report(name, Problem::Missing { allowed });
