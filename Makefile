@@ -41,7 +41,7 @@ demo: build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it w
 test: test-unit test-module test-fuzz test-envoy test-browser test-build ## Everything below, but the long fuzzing
 
 .PHONY: test-unit
-test-unit: ## The pure core: unit and property tests, and what the README says of it
+test-unit: ## The core: unit and property tests; what the README says
 	@$(tools)/need.sh cargo cc
 	@$(tested) test-unit cargo test --locked --lib --test properties --test readme
 
