@@ -52,7 +52,13 @@ impl Root {
     }
 
     /// Tells what is wrong with a configuration, and whether to take it all the same.
-    fn reject(&mut self, name: Vec<u8>, json: &[u8], errors: &[ConfigError]) -> bool {
+    fn reject(
+        &mut self,
+        name: Vec<u8>,
+        json: &[u8],
+        errors: &[ConfigError],
+        counter: Option<u32>,
+    ) -> bool {
         let verdict = tenure::judge(&name, json);
         let refused = matches!(verdict, Verdict::Refuse);
         // Only one VM is asked about what it refuses; every VM gets what is taken.
@@ -65,7 +71,7 @@ impl Root {
             for error in errors {
                 log::error!("bluegreen: {error}");
             }
-            count(host::define_counter(CONFIG_REJECTED));
+            count(counter);
         }
         if let Verdict::TakePrevious(json) = verdict
             && let Ok(config) = config::parse(&json)
@@ -80,6 +86,9 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
+        // In every VM: Envoy forgets a counter with the last VM that defined it,
+        // and the one that refuses does not live long.
+        let rejected = host::define_counter(CONFIG_REJECTED);
         let name = host::plugin_name();
         let json = host::plugin_configuration(size);
         match config::parse(&json) {
@@ -89,7 +98,7 @@ impl RootContext for Root {
                 self.serve(Tenure::begin(name, &json), plugin);
                 true
             }
-            Err(errors) => self.reject(name, &json, &errors),
+            Err(errors) => self.reject(name, &json, &errors, rejected),
         }
     }
 

@@ -132,16 +132,7 @@ class Mesh:
 
     def apply(self, routes: str | dict[str, Any]) -> bool:
         """Gives Envoy new routes, and waits: whether it took them."""
-        before = self._decided()
-        replace(LIVE_ROUTES, routes)
-        wait(lambda: self._decided() != before, "Envoy's answer to new routes")
-        return self._decided()[0] > before[0]
-
-    def _decided(self) -> tuple[int, int]:
-        """How many routes Envoy took, and how many it refused."""
-        stats = self.gateway.stats(r"\.rds\..*\.update_(success|rejected|failure)$")
-        taken = [n for name, n in stats.items() if name.endswith("success")]
-        return sum(taken), sum(stats.values()) - sum(taken)
+        return self.gateway.update("rds", lambda: replace(LIVE_ROUTES, routes))
 
     def _rendered(self, file: Path) -> str:
         text = file.read_text().replace(

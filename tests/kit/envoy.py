@@ -10,6 +10,7 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,7 @@ RUNS = ROOT / "target/runs"
 
 START_SECONDS = 60
 STOP_SECONDS = 5
+UPDATE_SECONDS = 30
 POLL_SECONDS = 0.05
 
 _LIBC = ctypes.CDLL(None)
@@ -150,6 +152,23 @@ class Envoy:
             if value.isdigit():
                 found[name] = int(value)
         return found
+
+    def updates(self, service: str) -> tuple[int, int]:
+        """How many updates it took and refused, of a discovery service such as rds."""
+        stats = self.stats(rf"{service}.*\.update_(success|rejected|failure)$")
+        taken = sum(n for name, n in stats.items() if name.endswith("success"))
+        return taken, sum(stats.values()) - taken
+
+    def update(self, service: str, change: Callable[[], None]) -> bool:
+        """Makes a change that this service brings, and waits: whether it was taken."""
+        before = self.updates(service)
+        change()
+        deadline = time.monotonic() + UPDATE_SECONDS
+        while (now := self.updates(service)) == before:
+            if time.monotonic() > deadline:
+                raise EnvoyError(f"{self.name}: no update by {service}; {self.tail()}")
+            time.sleep(POLL_SECONDS)
+        return now[0] > before[0]
 
     def port(self, listener: str) -> int:
         """The port of the listener of that name."""
