@@ -410,6 +410,37 @@ fn cookies_cost_in_proportion_to_their_bytes() {
     assert!(by_hundred * 10 <= by_ten * 105, "{none} {ten} {hundred}");
 }
 
+// -- Many cookies ---------------------------------------------------------------------
+
+/// The bucket of a returning user behind these other cookies, on so many lines.
+fn bucket_behind(others: &str, lines: usize) -> Vec<u8> {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    let (root, _) = vm.configure(GOOD.as_bytes());
+    let stream = vm.stream(root);
+    let line = |value: &str| ("cookie".to_owned(), value.as_bytes().to_vec());
+    let mut request: Headers = (1..lines).map(|_| line(others)).collect();
+    request.push(line(&format!("{others}; {RETURNING}")));
+    vm.state().request = request;
+    vm.request(stream);
+    host::joined(&vm.state().request, "x-bluegreen-bucket").expect("a bucket")
+}
+
+#[test]
+fn the_identity_is_found_behind_many_cookies() {
+    let hundred = ["some-cookie=value"; 100].join("; ");
+    // Envoy takes 60 KiB of headers (max_request_headers_kb).
+    let sixty_kib = "a=b; ".repeat(60 * 1024 / 5);
+    let one_of_sixty_kib = format!("a={}", "b".repeat(60 * 1024));
+    let alone = bucket_behind("a=b", 1);
+    for others in [&hundred, &sixty_kib, &one_of_sixty_kib] {
+        assert_eq!(bucket_behind(others, 1), alone);
+    }
+    for lines in [2, 100] {
+        assert_eq!(bucket_behind("a=b", lines), alone);
+    }
+}
+
 // -- A million requests of random bytes -----------------------------------------------
 
 /// A small generator of random numbers (SplitMix64, Steele et al. 2014): the
