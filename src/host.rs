@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "the host seam: each block says why it holds")]
 #![expect(clippy::disallowed_methods, reason = "only this file calls the host")]
 
-use crate::decision::{RequestFacts, ResponseFacts};
+use crate::facts::{RequestFacts, ResponseFacts};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 use std::ptr;

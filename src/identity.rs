@@ -1,4 +1,4 @@
-//! Who a user is: the bytes that a bucket is computed from.
+//! The identity that the filter itself gives to a user: the identity cookie's value.
 
 use std::ops::Deref;
 

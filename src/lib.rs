@@ -18,6 +18,7 @@ pub mod bucket;
 pub mod config;
 pub mod cookie;
 pub mod decision;
+pub mod facts;
 #[cfg(target_family = "wasm")]
 mod filter;
 #[cfg(target_family = "wasm")]
@@ -30,6 +31,7 @@ pub mod rollout;
 pub mod set_cookie;
 #[cfg(target_family = "wasm")]
 mod tenure;
+mod user;
 
 #[cfg(target_family = "wasm")]
 mod entry {

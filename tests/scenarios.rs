@@ -8,7 +8,8 @@ mod host;
 mod table;
 
 use bluegreen::config::{self, Config};
-use bluegreen::decision::{self, Edit, RequestFacts, ResponseFacts};
+use bluegreen::decision::{self, Edit};
+use bluegreen::facts::{RequestFacts, ResponseFacts};
 use bluegreen::metrics::{Counters, Reason};
 use bluegreen::role::{Placement, Role};
 use libtest_mimic::{Arguments, Failed, Trial};

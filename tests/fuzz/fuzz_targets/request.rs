@@ -4,7 +4,8 @@
 use arbitrary::Arbitrary;
 use bluegreen::bucket::{Bucket, WeightTotal};
 use bluegreen::config::{self, Config};
-use bluegreen::decision::{self, Edit, RequestFacts, ResponseFacts};
+use bluegreen::decision::{self, Edit};
+use bluegreen::facts::{RequestFacts, ResponseFacts};
 use bluegreen::role::Role;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;

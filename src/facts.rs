@@ -1,0 +1,24 @@
+//! What a decision may ask of the host: the wall between the core and Envoy.
+//!
+//! Each answer costs a hostcall (a header or property that is there: about 11,000
+//! instructions), so they are asked for one by one, when an answer depends on them.
+
+/// What a decision may ask about a request. Values are a stranger's bytes.
+pub trait RequestFacts {
+    /// The first value of a request header, pseudo headers included.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
+    /// All values of a request header, joined with `,`.
+    fn all_values(&self, name: &str) -> Option<Vec<u8>>;
+    /// A random number, for an identity.
+    fn random(&self) -> Option<u64>;
+}
+
+/// What a decision may ask about a response.
+pub trait ResponseFacts {
+    /// The first value of a response header.
+    fn header(&self, name: &str) -> Option<Vec<u8>>;
+    /// Who made the response (Envoy: `response.code_details`).
+    fn code_details(&self) -> Option<Vec<u8>>;
+    /// The name of the cluster that the request went to (Envoy: `xds.cluster_name`).
+    fn cluster(&self) -> Option<Vec<u8>>;
+}
