@@ -5,6 +5,7 @@ addresses this machine reaches.
 """
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -95,6 +96,18 @@ def alerts() -> set[str]:
     """The names of the alerts in rules.yaml."""
     groups = rules()["groups"]
     return {r["alert"] for g in groups for r in g["rules"] if "alert" in r}
+
+
+def annotation() -> tuple[str, str]:
+    """What a pod template needs for Envoy's metrics by cluster, as rules.yaml says."""
+    found = re.search(
+        r"^#\s+(sidecar\.istio\.io/statsInclusionRegexps): (\S+)$",
+        RULES.read_text(),
+        re.MULTILINE,
+    )
+    if not found:
+        raise WatchingError(f"{RULES} does not say which annotation is needed")
+    return found[1], found[2]
 
 
 def panels(
@@ -206,38 +219,51 @@ def firing(base: str) -> dict[str, Sample]:
     return {a["labels"]["alertname"]: a for a in found if a["state"] == "firing"}
 
 
-def silent(base: str, queries: list[tuple[str, str]]) -> list[str]:
-    """The panels that show nothing now; a value that is no number is nothing."""
+def silent(base: str, queries: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The queries that show nothing now; a value that is no number is nothing."""
     return [
-        f"{title}: {expr}"
+        (title, expr)
         for title, expr in queries
-        if all(each["value"] != each["value"] for each in query(base, expr))
+        if all(math.isnan(each["value"]) for each in query(base, expr))
     ]
 
 
 def check_fires(base: str, alert: str, seconds: float) -> Sample:
     """Waits until an alert fires, and gives it."""
-    if not _until(lambda: alert in firing(base), seconds):
+    found: dict[str, Sample] = {}
+
+    def fires() -> bool:
+        found.update(firing(base))
+        return alert in found
+
+    if not _until(fires, seconds):
         states = [
             f"{rule['name']} {rule['state']}: {rule['query']}"
             for group in _get(base, "rules", {"type": "alert"})["groups"]
             for rule in group["rules"]
         ]
         raise WatchingError("\n".join([f"{alert} did not fire", *states]))
-    return firing(base)[alert]
+    return found[alert]
 
 
 def check_resolves(base: str, alert: str, seconds: float) -> None:
     """Waits until an alert fires no longer."""
     if not _until(lambda: alert not in firing(base), seconds):
-        raise WatchingError(f"{alert} still fires: {firing(base)[alert]}")
+        raise WatchingError(f"{alert} still fires")
 
 
 def check_panels(base: str, queries: list[tuple[str, str]], seconds: float) -> None:
-    """Waits until each of the panels shows something, all at one time."""
-    if not _until(lambda: not silent(base, queries), seconds):
-        empty = "\n".join(silent(base, queries))
-        raise WatchingError(f"panels without series:\n{empty}")
+    """Waits until each of the panels has shown something."""
+    left = queries
+
+    def all_shown() -> bool:
+        nonlocal left
+        left = silent(base, left)
+        return not left
+
+    if not _until(all_shown, seconds):
+        lines = [f"{title}: {expr}" for title, expr in left]
+        raise WatchingError("\n".join(["panels without series:", *lines]))
 
 
 def _config(folder: Path) -> dict[str, Any]:
