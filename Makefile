@@ -35,6 +35,16 @@ build: ## The module: target/bluegreen.wasm
 demo: build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it work on real Envoys (KEEP=1 leaves them running)
 	@$(bin)/python examples/local/demo.py
 
+.PHONY: image
+image: build ## The OCI image that Istio pulls: target/image
+	@$(tools)/need.sh buildah
+	@$(logged) --show '^(target/image|digest) ' image $(tools)/image.sh
+
+.PHONY: push
+push: $(if $(IMAGE),image) ## Push it, and say its url: make push IMAGE=registry/name:tag
+	@$(tools)/need.sh skopeo
+	@$(logged) --show '^url: ' push $(tools)/push.sh '$(IMAGE)'
+
 ##@ Test
 
 .PHONY: test
@@ -69,6 +79,11 @@ test-browser: build $(venv)/.installed $(lastword $(envoys)) ## The demo in a re
 .PHONY: test-build
 test-build: build ## A second build, in another folder, gives the same bytes
 	@$(logged) test-build $(tools)/test-reproducible.sh
+
+.PHONY: test-image
+test-image: build ## The image: built twice, pushed, and pulled from a registry
+	@$(tools)/need.sh buildah skopeo curl docker-registry
+	@$(logged) --show '^✔' test-image $(tools)/test-image.sh
 
 ##@ Lint
 

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 if [[ ${1:-} == --help || $# == 0 ]]; then
-  echo "usage: need.sh cargo|cc|python...
+  echo "usage: need.sh cargo|cc|python|buildah|skopeo|curl|docker-registry...
 
 Fails if one of them is missing or too old: says the version that is wanted, the
 one that was found, and the command that installs it."
@@ -50,6 +50,15 @@ for need in "$@"; do
       python3 -c 'import ensurepip' 2>/dev/null ||
         missing "python3's modules venv and ensurepip" "$(python3 --version) without them" \
           'apt-get install python3-venv'
+      ;;
+    buildah)
+      check buildah 1.28 "$(version buildah --version)" 'apt-get install buildah'
+      ;;
+    skopeo)
+      check skopeo 1.9 "$(version skopeo --version)" 'apt-get install skopeo'
+      ;;
+    curl | docker-registry)
+      command -v "$need" >/dev/null || missing "$need" none "apt-get install $need"
       ;;
     *)
       echo "need.sh: unknown: $need" >&2
