@@ -48,12 +48,12 @@ push: $(if $(IMAGE),image) ## Push it, and say its url: make push IMAGE=registry
 ##@ Test
 
 .PHONY: test
-test: test-unit test-module test-fuzz test-envoy test-browser test-build ## Everything below, but the long fuzzing
+test: test-unit test-module test-fuzz test-envoy test-browser test-build test-image ## Everything below, but the long fuzzing
 
 .PHONY: test-unit
 test-unit: ## The core: unit and property tests; what the README says
 	@$(tools)/need.sh cargo cc
-	@$(tested) test-unit cargo test --locked --lib --test properties --test readme
+	@$(tested) test-unit cargo test --locked --lib --test properties --test readme --test manifests
 
 .PHONY: test-module
 test-module: build ## Scenarios on the core and on the module, in an interpreter
