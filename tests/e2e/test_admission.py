@@ -1,0 +1,147 @@
+"""Admission: what is refused, with its message; and what happens without it."""
+
+import copy
+import json
+from collections.abc import Callable
+
+import cluster
+import pytest
+from cluster import FILTER, GATEWAY, SYSTEM
+from report import Proof
+from users import ask
+
+VERSIONS = ["v1", "v1beta1", "v1alpha3"]
+RAMP = [(100, 0), (90, 10), (70, 30), (50, 50), (0, 100)]
+POLICY = FILTER / "admission.yaml"
+
+Http = list[cluster.Json]
+
+pytestmark = pytest.mark.usefixtures("shop")
+
+
+def http() -> Http:
+    """The http routes of the shop at 70/30: two pins, and the weighted one."""
+    service = cluster.documents(cluster.virtual_service(70, 30))[0]
+    return copy.deepcopy(service["spec"]["http"])
+
+
+def weigh(routes: Http, *weights: int) -> Http:
+    """The same with other weights."""
+    for destination, weight in zip(routes[-1]["route"], weights, strict=True):
+        destination["weight"] = weight
+    return routes
+
+
+def single(routes: Http) -> Http:
+    """Only blue is listed."""
+    routes[-1]["route"] = [{"destination": {"host": "shop", "subset": "blue"}}]
+    return routes
+
+
+def named(routes: Http) -> Http:
+    """The weighted route's match has a name of its own."""
+    routes[-1]["match"] = [{"name": "all", "uri": {"prefix": "/"}}]
+    return routes
+
+
+def matched(routes: Http) -> Http:
+    """The weighted route has a match without a name, and a route after it."""
+    routes[-1]["match"] = [{"uri": {"prefix": "/"}}]
+    return [*routes, {"route": [{"destination": {"host": "shop", "subset": "blue"}}]}]
+
+
+def otherwise_named(routes: Http) -> Http:
+    """A route that does not take part may be as it likes."""
+    routes[-1]["name"] = "other"
+    return single(routes)[::-1]
+
+
+REFUSED: list[tuple[str, Callable[[Http], Http], str]] = [
+    (
+        "a single destination",
+        single,
+        "list both versions in `route`, always in the same order, the one that",
+    ),
+    (
+        "weights that sum to 90",
+        lambda routes: weigh(routes, 70, 20),
+        "the weights sum to 90; write weights that sum to 100, such as 90 and 10.",
+    ),
+    (
+        "weights that sum to 101",
+        lambda routes: weigh(routes, 70, 31),
+        "the weights sum to 101; write weights that sum to 100, such as 90 and 10.",
+    ),
+    (
+        "a match with a name of its own",
+        named,
+        'remove the name "all" of its `match` entry.',
+    ),
+    (
+        "pins below it",
+        lambda routes: [routes[-1], *routes[:-1]],
+        "move it below the routes that match the header x-version-pin.",
+    ),
+    (
+        "one pin below it",
+        lambda routes: [routes[0], routes[-1], routes[1]],
+        "move it below the routes that match the header x-version-pin.",
+    ),
+]
+ALLOWED: list[tuple[str, Callable[[Http], Http]]] = [
+    *((f"{b}/{g}", lambda r, b=b, g=g: weigh(r, b, g)) for b, g in RAMP),
+    ("without pins", lambda routes: routes[-1:]),
+    ("with a match, and a route after it", matched),
+    ("a route of another name", otherwise_named),
+]
+
+
+def try_to_apply(version: str, routes: Http) -> str:
+    """What the API server says to a VirtualService with these routes."""
+    service = cluster.documents(cluster.virtual_service(70, 30))[0]
+    service["apiVersion"] = f"networking.istio.io/{version}"
+    service["spec"]["http"] = routes
+    dry = ("apply", "--dry-run=server", "-f", "-")
+    return cluster.kubectl(*dry, text=json.dumps(service), check=False)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_refused_with_what_to_write_instead(version: str, proof: Proof) -> None:
+    for what, change, message in REFUSED:
+        said = try_to_apply(version, change(http()))
+        assert "denied request" in said, (what, said)
+        assert f'http route "bluegreen": {message}' in said, what
+    for what, change in ALLOWED:
+        said = try_to_apply(version, change(http()))
+        assert "(server dry run)" in said, (what, said)
+    proof(f"{version}: refused, each with its message", len(REFUSED))
+    proof(f"{version}: accepted, the whole ramp among them", len(ALLOWED))
+
+
+def test_without_it_a_single_destination_freezes_all_routes(proof: Proof) -> None:
+    cluster.delete(POLICY)
+    service, stock = cluster.documents(cluster.virtual_service(100, 0))
+    single(service["spec"]["http"])
+    try:
+        # The API server keeps to a policy for some seconds after it is deleted.
+        cluster.until(
+            "the policy holds no longer",
+            lambda: "denied" not in try_to_apply("v1", service["spec"]["http"]),
+        )
+        cluster.apply(service, stock)
+        rejected = "ADS:RDS: ACK ERROR"
+        cluster.wait_for_log(SYSTEM, "istiod", f"{rejected} {GATEWAY}")
+        proof("one destination, without the policy: istiod's log", rejected)
+        assert cluster.routed(SYSTEM, GATEWAY) == [{"blue": 70, "green": 30}]
+        assert ask().status == 200
+        proof("the gateway routes on by the old weights", "70/30")
+        cluster.kubectl("-n", SYSTEM, "scale", "deployment", GATEWAY, "--replicas=2")
+        cluster.rolled_out(SYSTEM, GATEWAY)
+        statuses = cluster.statuses_by_gateway_pod()
+        assert sorted(statuses) == [200, 404]
+        proof("a gateway pod that starts then answers", 404)
+    finally:
+        cluster.kubectl("-n", SYSTEM, "scale", "deployment", GATEWAY, "--replicas=1")
+        cluster.apply(POLICY)
+        cluster.shift(70, 30)
+        cluster.rolled_out(SYSTEM, GATEWAY)

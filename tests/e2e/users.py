@@ -1,0 +1,231 @@
+"""Users of the shop: they come through the ingress, each with cookies of their own."""
+
+import http.client
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import cluster
+from kit import bucket
+
+# All users together, in requests per second.
+RATE = 100
+AT_ONCE = 8
+SECONDS = 10
+
+# Served by the shop alone; `/` asks the service behind it, too.
+PAGE = "/page.html"
+
+COOKIE = re.compile(
+    r"bluegreen-id=([0-9a-f]{16}); Max-Age=604800; Path=/; HttpOnly; SameSite=Lax"
+)
+
+
+class Pace:
+    """At most so many turns a second, for all threads together."""
+
+    def __init__(self, rate: float) -> None:
+        self._step = 1 / rate
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def turn(self) -> None:
+        """Waits for one's turn."""
+        with self._lock:
+            now = time.monotonic()
+            begin = max(now, self._next)
+            self._next = begin + self._step
+        time.sleep(begin - now)
+
+
+PACE = Pace(RATE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response, or why there is none, and when it was asked for and came."""
+
+    asked: float
+    came: float
+    status: int | str
+    body: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def all(self, name: str) -> list[str]:
+        """The values of a response header."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+    @property
+    def version(self) -> str | None:
+        """The version that made the body, as it says itself."""
+        found = re.search(r'data-version="(\w+)"|^shop (\w+) ', self.body)
+        return found and (found[1] or found[2])
+
+    @property
+    def tags(self) -> list[str]:
+        """The values of the tag."""
+        return self.all("x-served-version")
+
+
+def ask(path: str = PAGE, host: str = cluster.HOST, **headers: str) -> Answer:
+    """One request on a connection of its own; `_` in names of headers is `-`."""
+    connection = http.client.HTTPConnection(cluster.gateway_address(), timeout=SECONDS)
+    try:
+        return _ask(connection, path, host, headers)
+    finally:
+        connection.close()
+
+
+def _ask(
+    connection: http.client.HTTPConnection, path: str, host: str, headers: dict
+) -> Answer:
+    PACE.turn()
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    asked = time.monotonic()
+    try:
+        connection.request("GET", path, headers={"Host": host, **sent})
+        got = connection.getresponse()
+        body = got.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        return Answer(asked, time.monotonic(), repr(error))
+    return Answer(asked, time.monotonic(), got.status, body, tuple(got.getheaders()))
+
+
+@dataclass
+class User:
+    """One user, and what they were answered."""
+
+    cookie: str = ""
+    name: str = ""
+    answers: list[Answer] = field(default_factory=list)
+
+    def ask(self, path: str = PAGE) -> Answer:
+        """One request, and its cookie kept."""
+        answer = ask(path, **self._headers())
+        for line in answer.all("set-cookie"):
+            self.cookie = line.partition(";")[0]
+        self.answers.append(answer)
+        return answer
+
+    def _headers(self) -> dict[str, str]:
+        both = {"cookie": self.cookie, "x_user_id": self.name}
+        return {name: value for name, value in both.items() if value}
+
+    @property
+    def bucket(self) -> int:
+        """Where the user stands, from 0 to 99, by a second implementation."""
+        identity = self.name or self.cookie.partition("=")[2]
+        return bucket.of(identity.encode())
+
+    def expected(self, green: int) -> str:
+        """The version of this user at a weight of green."""
+        return "green" if self.bucket >= 100 - green else "blue"
+
+    @property
+    def seen(self) -> set[str | None]:
+        """The versions that answered."""
+        return {answer.version for answer in self.answers}
+
+
+def all_ask(users: list[User], times: int, path: str = PAGE) -> None:
+    """Each user makes so many requests, one after the other."""
+
+    def visit(user: User) -> None:
+        for _ in range(times):
+            user.ask(path)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(visit, users))
+
+
+def returning(count: int) -> list[User]:
+    """Users with a cookie from an earlier visit."""
+    identities = [f"{n * 0x9E3779B97F4A7C15 % 2**64:016x}" for n in range(1, count + 1)]
+    return [User(f"bluegreen-id={identity}") for identity in identities]
+
+
+class Traffic:
+    """Returning users who ask in turn, all the time; half of the callers keep their
+    connection, as browsers do, the others make a new one for each request."""
+
+    def __init__(self, users: list[User], rate: float) -> None:
+        self.users = users
+        self._pace = Pace(rate)
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._turn = 0
+
+    @property
+    def answers(self) -> list[Answer]:
+        """All of them."""
+        return [answer for user in self.users for answer in tuple(user.answers)]
+
+    @property
+    def failures(self) -> list[Answer]:
+        """The answers that no user should see."""
+        return [answer for answer in self.answers if answer.status != 200]
+
+    def since(self, moment: float) -> list[tuple[User, Answer]]:
+        """What was asked after a moment, by whom."""
+        return [
+            (user, answer)
+            for user in self.users
+            for answer in tuple(user.answers)
+            if answer.asked >= moment
+        ]
+
+    def all_asked_since(self, moment: float) -> None:
+        """Waits until each user has asked again."""
+        cluster.until(
+            "every user asked again",
+            lambda: all(u.answers and u.answers[-1].asked > moment for u in self.users),
+        )
+
+    def run(self, keep: bool) -> None:
+        """One of the callers."""
+        connection = None
+        while not self._ended.is_set():
+            with self._lock:
+                user = self.users[self._turn % len(self.users)]
+                self._turn += 1
+            self._pace.turn()
+            connection = connection or http.client.HTTPConnection(
+                cluster.gateway_address(), timeout=SECONDS
+            )
+            answer = _ask(connection, PAGE, cluster.HOST, {"cookie": user.cookie})
+            if answer.status != 200 and keep and "RemoteDisconnected" in str(answer):
+                # An idle connection that the other side closed: clients ask again.
+                answer = _ask(connection, PAGE, cluster.HOST, {"cookie": user.cookie})
+            user.answers.append(answer)
+            if not keep or answer.status != 200:
+                connection.close()
+                connection = None
+
+    def end(self) -> None:
+        """No further request."""
+        self._ended.set()
+
+
+@contextmanager
+def traffic(users: list[User], rate: float = 60) -> Iterator[Traffic]:
+    """Traffic of these users."""
+    running = Traffic(users, rate)
+    with ThreadPoolExecutor(4) as pool:
+        callers = [pool.submit(running.run, keep=n % 2 == 1) for n in range(4)]
+        try:
+            yield running
+        finally:
+            running.end()
+    for caller in callers:
+        caller.result()
+
+
+def versions(answers: list[Answer]) -> Counter[str | None]:
+    """How many answers each version made."""
+    return Counter(answer.version for answer in answers)
