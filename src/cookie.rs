@@ -13,34 +13,114 @@ pub enum Layout {
     JoinedLines,
 }
 
-/// The cookies of `value` in order, each as the bytes between two separators,
-/// without the white space before them.
-pub fn pieces(value: &[u8], layout: Layout) -> impl Iterator<Item = &[u8]> {
-    let other = match layout {
-        Layout::Line => b';',
-        Layout::JoinedLines => b',',
-    };
-    let mut rest = Some(value);
-    std::iter::from_fn(move || {
-        let current = rest?;
-        let (piece, after) = match memchr::memchr2(b';', other, current) {
-            Some(at) => (current.get(..at)?, at.checked_add(1)),
-            None => (current, None),
-        };
-        rest = after.and_then(|after| current.get(after..));
-        Some(piece.trim_ascii_start())
-    })
+impl Layout {
+    fn separates(self, byte: u8) -> bool {
+        byte == b';' || (byte == b',' && self == Self::JoinedLines)
+    }
 }
 
-/// The value of `piece`, one of [`pieces`], if it is a pair of this name:
-/// without the white space around it and without quotes.
-#[must_use]
-pub fn value_of<'p>(piece: &'p [u8], name: &str) -> Option<&'p [u8]> {
-    let value = piece
-        .strip_prefix(name.as_bytes())?
-        .trim_ascii_start()
-        .strip_prefix(b"=")?
-        .trim_ascii();
+/// Finds the cookies of some names, each of which stands for a `K`.
+///
+/// It does not look at every byte (Horspool, "Practical fast searching in
+/// strings", 1980): a window as long as the shortest name moves over the value,
+/// and where its last byte is in no name, it moves by all of its length. Over 8 KB
+/// of cookies that takes a third of a search for each `;`.
+#[derive(Debug)]
+pub struct Finder<K> {
+    names: Vec<(K, Box<str>)>,
+    window: usize,
+    /// By the window's last byte, how far the window moves; 0: a name may be in it.
+    moves: [u8; 256],
+    /// Whether a name begins with this byte.
+    initials: [bool; 256],
+}
+
+impl<K: Copy> Finder<K> {
+    /// A finder of cookies with these names, none of which is empty. Of a name
+    /// only the first 255 bytes matter to the speed.
+    #[must_use]
+    pub fn new(names: Vec<(K, Box<str>)>) -> Self {
+        let lengths = names.iter().map(|(_, name)| name.len());
+        let window = lengths.min().unwrap_or_default().clamp(1, 255);
+        let mut moves = [u8::try_from(window).unwrap_or(u8::MAX); 256];
+        let mut initials = [false; 256];
+        for (_, name) in &names {
+            let first = name.bytes().next().map(usize::from);
+            if let Some(entry) = first.and_then(|first| initials.get_mut(first)) {
+                *entry = true;
+            }
+            let head = name.bytes().take(window);
+            for (to_end, byte) in (0..window).rev().zip(head) {
+                if let (Some(entry), Ok(to_end)) =
+                    (moves.get_mut(usize::from(byte)), u8::try_from(to_end))
+                {
+                    *entry = to_end.min(*entry);
+                }
+            }
+        }
+        Self {
+            names,
+            window,
+            moves,
+            initials,
+        }
+    }
+
+    /// Shows `visit` the cookies in the order of `value`: what each one's name
+    /// stands for, and its value without the white space around it and without
+    /// quotes.
+    pub fn each<'v>(&self, value: &'v [u8], layout: Layout, mut visit: impl FnMut(K, &'v [u8])) {
+        // The window's end: the place behind its last byte.
+        let mut end = self.window;
+        while let Some(last) = value.get(end.wrapping_sub(1)) {
+            let distance = self
+                .moves
+                .get(usize::from(*last))
+                .map_or(1, |by| usize::from(*by));
+            if distance == 0 {
+                let start = end.wrapping_sub(self.window);
+                if self.may_begin_at(start, value) {
+                    for (key, name) in &self.names {
+                        if let Some(value) = value_of_piece_at(start, value, name, layout) {
+                            visit(*key, value);
+                        }
+                    }
+                }
+                end = end.wrapping_add(1);
+            } else {
+                end = end.wrapping_add(distance);
+            }
+        }
+    }
+}
+
+impl<K> Finder<K> {
+    /// Whether a name may begin at `start`: to compare more than a byte is a call.
+    fn may_begin_at(&self, start: usize, line: &[u8]) -> bool {
+        let first = line.get(start).map(|byte| usize::from(*byte));
+        first.is_some_and(|first| self.initials.get(first) == Some(&true))
+    }
+}
+
+/// The value of the pair that begins at `start`, if one does and has this name.
+///
+/// The name is looked at first: it is never there twice in less than its length, so
+/// no bytes around it are looked at again and again, whatever a stranger writes.
+fn value_of_piece_at<'v>(
+    start: usize,
+    line: &'v [u8],
+    name: &str,
+    layout: Layout,
+) -> Option<&'v [u8]> {
+    let (before, rest) = line.split_at_checked(start)?;
+    let rest = rest.strip_prefix(name.as_bytes())?;
+    let last = before.trim_ascii_end().last();
+    if last.is_some_and(|byte| !layout.separates(*byte)) {
+        return None;
+    }
+    let value = rest.trim_ascii_start().strip_prefix(b"=")?;
+    let mut values = value.split(|byte| layout.separates(*byte));
+    let value = values.next()?.trim_ascii();
     let unquoted = value
         .strip_prefix(b"\"")
         .and_then(|v| v.strip_suffix(b"\""));
@@ -52,9 +132,36 @@ mod tests {
     use super::*;
 
     fn values<'v>(line: &'v [u8], layout: Layout, name: &str) -> Vec<&'v [u8]> {
-        pieces(line, layout)
-            .filter_map(|piece| value_of(piece, name))
-            .collect()
+        let mut values = Vec::new();
+        Finder::new(vec![((), name.into())]).each(line, layout, |(), value| values.push(value));
+        values
+    }
+
+    #[test]
+    fn cookies_are_found_in_order_whatever_their_names_share() {
+        let names = ["a-id", "a-pin", "id", "a-id-2"];
+        let finder = Finder::new(names.map(|name| (name, name.into())).into());
+        let line = b"xa-id=0; a-pin=1; a-id=2;id=3; a-id-2=4; pid=5; a-idd=6; a-id=7; id";
+        let mut found = Vec::new();
+        finder.each(line, Layout::Line, |name, value| found.push((name, value)));
+        let expected = [
+            ("a-pin", b"1"),
+            ("a-id", b"2"),
+            ("id", b"3"),
+            ("a-id-2", b"4"),
+            ("a-id", b"7"),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name, &value[..])));
+    }
+
+    #[test]
+    fn names_may_be_long_and_values_short() {
+        let name = "n".repeat(256);
+        let line = format!("{name}=1; nn=2; {name}n=3");
+        assert_eq!(values(line.as_bytes(), Layout::Line, &name), [b"1"]);
+        assert_eq!(values(line.as_bytes(), Layout::Line, "nn"), [b"2"]);
+        assert!(values(b"n", Layout::Line, &name).is_empty());
+        assert!(values(b"", Layout::Line, "n").is_empty());
     }
 
     #[test]

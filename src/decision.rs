@@ -367,7 +367,7 @@ fn answer<'c>(
 fn served_by_cluster(rollout: &Rollout, facts: &impl ResponseFacts) -> Served {
     let from_upstream = facts
         .code_details()
-        .is_some_and(|details| details == b"via_upstream");
+        .is_some_and(|details| *details == *b"via_upstream");
     let version = || {
         let cluster = facts.cluster()?;
         rollout.version(cluster.split(|&b| b == b'|').nth(2)?)

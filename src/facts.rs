@@ -3,12 +3,18 @@
 //! Each answer costs a hostcall (a header or property that is there: about 11,000
 //! instructions), so they are asked for one by one, when an answer depends on them.
 
+use std::borrow::Cow;
+
+/// What the host answers: bytes that it lends for as long as the callback lasts,
+/// or, when they are many, bytes that are ours.
+pub type Bytes<'h> = Cow<'h, [u8]>;
+
 /// What a decision may ask about a request. Values are a stranger's bytes.
 pub trait RequestFacts {
     /// The first value of a request header, pseudo headers included.
-    fn header(&self, name: &str) -> Option<Vec<u8>>;
+    fn header(&self, name: &str) -> Option<Bytes<'_>>;
     /// All values of a request header, joined with `,`.
-    fn all_values(&self, name: &str) -> Option<Vec<u8>>;
+    fn all_values(&self, name: &str) -> Option<Bytes<'_>>;
     /// A random number, for an identity.
     fn random(&self) -> Option<u64>;
 }
@@ -16,9 +22,9 @@ pub trait RequestFacts {
 /// What a decision may ask about a response.
 pub trait ResponseFacts {
     /// The first value of a response header.
-    fn header(&self, name: &str) -> Option<Vec<u8>>;
+    fn header(&self, name: &str) -> Option<Bytes<'_>>;
     /// Who made the response (Envoy: `response.code_details`).
-    fn code_details(&self) -> Option<Vec<u8>>;
+    fn code_details(&self) -> Option<Bytes<'_>>;
     /// The name of the cluster that the request went to (Envoy: `xds.cluster_name`).
-    fn cluster(&self) -> Option<Vec<u8>>;
+    fn cluster(&self) -> Option<Bytes<'_>>;
 }

@@ -1,4 +1,5 @@
-//! The filter: Envoy's callbacks to the core's decisions, and back.
+//! The filter: Envoy's callbacks to the core's decisions, and back. Which context
+//! a callback is about has been found out in `entry`.
 //!
 //! A root context is one plugin configuration in one VM. Envoy runs several of
 //! them at once: on its main thread (to try a configuration out, and to keep
@@ -10,11 +11,10 @@ use crate::host;
 use crate::metrics::{CONFIG_REJECTED, Counters, Reason};
 use crate::role::{Placement, Role};
 use crate::tenure::{self, Tenure, Verdict};
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
 use std::rc::Rc;
 
 /// A plugin configuration, as Envoy gives it to one VM.
+#[derive(Default)]
 pub(crate) struct Root {
     /// `None`: inert. The filter touches nothing.
     plugin: Option<Rc<Plugin>>,
@@ -31,18 +31,36 @@ struct Plugin {
 }
 
 /// One request and its response.
-struct Stream {
-    plugin: Option<Rc<Plugin>>,
+pub(crate) struct Stream {
+    plugin: Rc<Plugin>,
     memory: Option<Memory>,
 }
 
 impl Root {
-    /// A root context that is not configured yet.
-    pub(crate) fn new() -> Self {
-        Self {
-            plugin: None,
-            tenure: None,
+    /// Takes its configuration, which has `size` bytes; `false`: refuses it.
+    pub(crate) fn on_configure(&mut self, size: usize) -> bool {
+        // In every VM: Envoy forgets a counter with the last VM that defined it,
+        // and the one that refuses does not live long.
+        let rejected = host::define_counter(CONFIG_REJECTED);
+        let name = host::plugin_name();
+        let json = host::plugin_configuration(size);
+        match config::parse(&json) {
+            Ok(config) => {
+                let plugin = Plugin::new(config);
+                plugin.tell_of_lack(&name);
+                self.serve(Tenure::begin(name, &json), plugin);
+                true
+            }
+            Err(errors) => self.reject(name, &json, &errors, rejected),
         }
+    }
+
+    /// A new stream; `None` when it is none of our business.
+    pub(crate) fn stream(&self) -> Option<Stream> {
+        self.plugin.as_ref().map(|plugin| Stream {
+            plugin: Rc::clone(plugin),
+            memory: None,
+        })
     }
 
     fn serve(&mut self, tenure: Tenure, plugin: Plugin) {
@@ -82,60 +100,28 @@ impl Root {
     }
 }
 
-impl Context for Root {}
-
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
-        // In every VM: Envoy forgets a counter with the last VM that defined it,
-        // and the one that refuses does not live long.
-        let rejected = host::define_counter(CONFIG_REJECTED);
-        let name = host::plugin_name();
-        let json = host::plugin_configuration(size);
-        match config::parse(&json) {
-            Ok(config) => {
-                let plugin = Plugin::new(config);
-                plugin.tell_of_lack(&name);
-                self.serve(Tenure::begin(name, &json), plugin);
-                true
-            }
-            Err(errors) => self.reject(name, &json, &errors, rejected),
+impl Stream {
+    /// Request headers came: writes what was decided about the request.
+    pub(crate) fn on_request_headers(&mut self) {
+        let plugin = &self.plugin;
+        let role = plugin.placement.role(host::listener_is_inbound);
+        let own = plugin.own_version.as_deref();
+        let facts = host::Request::current();
+        if let Some(decision) = decision::request(&plugin.config, role, own, &facts) {
+            plugin.write_request(&decision);
+            self.memory = Some(decision.memory);
         }
     }
 
-    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream {
-            plugin: self.plugin.clone(),
-            memory: None,
-        }))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-}
-
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        if let Some(plugin) = &self.plugin {
-            let role = plugin.placement.role(host::listener_is_inbound);
+    /// Response headers came: writes what was decided about the response.
+    pub(crate) fn on_response_headers(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            let plugin = &self.plugin;
             let own = plugin.own_version.as_deref();
-            if let Some(decision) = decision::request(&plugin.config, role, own, &host::Request) {
-                plugin.write_request(&decision);
-                self.memory = Some(decision.memory);
-            }
-        }
-        Action::Continue
-    }
-
-    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
-        if let (Some(plugin), Some(memory)) = (&self.plugin, self.memory.take()) {
-            let own = plugin.own_version.as_deref();
-            let decision = decision::response(&plugin.config, own, memory, &host::Response);
+            let facts = host::Response::current();
+            let decision = decision::response(&plugin.config, own, memory, &facts);
             plugin.write_response(&decision);
         }
-        Action::Continue
     }
 }
 

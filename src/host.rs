@@ -7,45 +7,79 @@
 #![expect(unsafe_code, reason = "the host seam: each block says why it holds")]
 #![expect(clippy::disallowed_methods, reason = "only this file calls the host")]
 
-use crate::facts::{RequestFacts, ResponseFacts};
+mod answers;
+
+use crate::facts::{Bytes, RequestFacts, ResponseFacts};
+use answers::Answers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
-use std::ptr;
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+/// So many random numbers are got at once: a call costs 5,000 instructions,
+/// however many bytes it is for.
+const RANDOM_NUMBERS: usize = 32;
+
+thread_local! {
+    /// Those that nobody took yet.
+    static RANDOM: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The facts about the request of the current stream.
-pub(crate) struct Request;
+pub(crate) struct Request(Answers);
+
+impl Request {
+    /// For as long as the callback lasts.
+    pub(crate) fn current() -> Self {
+        Self(Answers::begin())
+    }
+}
 
 impl RequestFacts for Request {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        header(MapType::HttpRequestHeaders, name)
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
+        self.0.header(MapType::HttpRequestHeaders, name)
     }
 
-    fn all_values(&self, name: &str) -> Option<Vec<u8>> {
-        property(&["request", "headers", name].join("\0"))
+    fn all_values(&self, name: &str) -> Option<Bytes<'_>> {
+        self.0.property(&["request", "headers", name].join("\0"))
     }
 
     fn random(&self) -> Option<u64> {
-        let mut bytes = [0; 8];
-        // SAFETY: the host writes `bytes.len()` bytes to `bytes`.
-        let errno = unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) };
-        (errno == 0).then_some(u64::from_le_bytes(bytes))
+        RANDOM.with_borrow_mut(|numbers| {
+            if numbers.is_empty() {
+                let mut bytes = [[0; 8]; RANDOM_NUMBERS];
+                // SAFETY: the host writes so many bytes to `bytes`.
+                let errno = unsafe { random_get(bytes.as_mut_ptr().cast(), size_of_val(&bytes)) };
+                if errno == 0 {
+                    numbers.extend(bytes.map(u64::from_le_bytes).iter().rev());
+                }
+            }
+            numbers.pop()
+        })
     }
 }
 
 /// The facts about the response of the current stream.
-pub(crate) struct Response;
+pub(crate) struct Response(Answers);
+
+impl Response {
+    /// For as long as the callback lasts.
+    pub(crate) fn current() -> Self {
+        Self(Answers::begin())
+    }
+}
 
 impl ResponseFacts for Response {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        header(MapType::HttpResponseHeaders, name)
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
+        self.0.header(MapType::HttpResponseHeaders, name)
     }
 
-    fn code_details(&self) -> Option<Vec<u8>> {
-        property("response\0code_details")
+    fn code_details(&self) -> Option<Bytes<'_>> {
+        self.0.property("response\0code_details")
     }
 
-    fn cluster(&self) -> Option<Vec<u8>> {
-        property("xds\0cluster_name")
+    fn cluster(&self) -> Option<Bytes<'_>> {
+        self.0.property("xds\0cluster_name")
     }
 }
 
@@ -73,13 +107,12 @@ pub(crate) fn plugin_name() -> Vec<u8> {
 
 /// The bytes of the `pluginConfig`; empty where there is none.
 pub(crate) fn plugin_configuration(size: usize) -> Vec<u8> {
-    if size == 0 {
-        return Vec::new();
-    }
-    hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size)
-        .ok()
-        .flatten()
-        .unwrap_or_default()
+    let answers = Answers::begin();
+    // SAFETY: the host writes both results.
+    let bytes = answers.taken(|data, length| unsafe {
+        proxy_get_buffer_bytes(BufferType::PluginConfiguration, 0, size, data, length)
+    });
+    bytes.map(Cow::into_owned).unwrap_or_default()
 }
 
 /// Makes `value` the only one of a request header.
@@ -130,23 +163,22 @@ pub(crate) fn increment(counter: u32) {
 
 /// Data that all VMs of the proxy share: the value and its generation.
 pub(crate) fn shared(key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-    hostcalls::get_shared_data(key).unwrap_or_default()
+    let answers = Answers::begin();
+    let mut generation = 0;
+    // SAFETY: the host reads `key` during the call and writes the three results.
+    let value = answers.taken(|data, size| unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut generation)
+    });
+    // No generation is 0.
+    (
+        value.map(Cow::into_owned),
+        (generation != 0).then_some(generation),
+    )
 }
 
 /// Replaces shared data of this generation; `false` when another VM was faster.
 pub(crate) fn set_shared(key: &str, value: &[u8], generation: Option<u32>) -> bool {
     hostcalls::set_shared_data(key, Some(value), generation) != Err(Status::CasMismatch)
-}
-
-fn header(map: MapType, name: &str) -> Option<Vec<u8>> {
-    let mut data = ptr::null_mut();
-    let mut size = 0;
-    // SAFETY: the host reads `name` during the call and writes both results.
-    let status = unsafe {
-        proxy_get_header_map_value(map, name.as_ptr(), name.len(), &raw mut data, &raw mut size)
-    };
-    // SAFETY: on success the results are those of an allocation for us.
-    (status == OK).then(|| unsafe { taken(data, size) })
 }
 
 fn set_header(map: MapType, name: &str, value: &[u8]) {
@@ -165,28 +197,26 @@ fn remove_header(map: MapType, name: &str) {
     }
 }
 
-/// A property by its path, whose parts are joined with NUL.
-fn property(path: &str) -> Option<Vec<u8>> {
-    let mut data = ptr::null_mut();
-    let mut size = 0;
-    // SAFETY: the host reads `path` during the call and writes both results.
-    let status =
-        unsafe { proxy_get_property(path.as_ptr(), path.len(), &raw mut data, &raw mut size) };
-    // SAFETY: on success the results are those of an allocation for us.
-    (status == OK).then(|| unsafe { taken(data, size) })
+impl Answers {
+    fn header(&self, map: MapType, name: &str) -> Option<Bytes<'_>> {
+        // SAFETY: the host reads `name` during the call and writes both results.
+        self.taken(|data, size| unsafe {
+            proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size)
+        })
+    }
+
+    /// A property by its path, whose parts are joined with NUL.
+    fn property(&self, path: &str) -> Option<Bytes<'_>> {
+        // SAFETY: the host reads `path` during the call and writes both results.
+        self.taken(|data, size| unsafe {
+            proxy_get_property(path.as_ptr(), path.len(), data, size)
+        })
+    }
 }
 
-/// What the host wrote for us.
-///
-/// # Safety
-/// `data` is null, or was allocated with this `size` by the SDK's
-/// `proxy_on_memory_allocate` and belongs to nobody else.
-unsafe fn taken(data: *mut u8, size: usize) -> Vec<u8> {
-    if data.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: the SDK allocates a boxed slice of `size` bytes.
-    unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(data, size)) }.into_vec()
+/// A property whose value is kept.
+fn property(path: &str) -> Option<Vec<u8>> {
+    Answers::begin().property(path).map(Cow::into_owned)
 }
 
 /// A status as the host returns it; the SDK's enum would be undefined
@@ -197,6 +227,22 @@ const OK: RawStatus = 0;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
+    fn proxy_get_buffer_bytes(
+        buffer: BufferType,
+        start: usize,
+        most: usize,
+        bytes: *mut *mut u8,
+        bytes_size: *mut usize,
+    ) -> RawStatus;
+
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
+        generation: *mut u32,
+    ) -> RawStatus;
+
     fn proxy_get_header_map_value(
         map: MapType,
         name: *const u8,

@@ -11,13 +11,15 @@
 //! Envoy <- filter.rs <- decision::response <- filter.rs <- Envoy answers
 //! ```
 //!
-//! Everything that decides is pure: bytes in, decisions out. `filter` is a thin
-//! translation of Envoy's callbacks, and `host` alone calls the host.
+//! Everything that decides is pure: bytes in, decisions out. `entry` is what Envoy
+//! calls, `filter` a thin translation of its callbacks, and `host` alone calls Envoy.
 
 pub mod bucket;
 pub mod config;
 pub mod cookie;
 pub mod decision;
+#[cfg(target_family = "wasm")]
+mod entry;
 pub mod facts;
 #[cfg(target_family = "wasm")]
 mod filter;
@@ -32,12 +34,3 @@ pub mod set_cookie;
 #[cfg(target_family = "wasm")]
 mod tenure;
 mod user;
-
-#[cfg(target_family = "wasm")]
-mod entry {
-    //! The entry point: the SDK's macro makes `_initialize`, which Envoy calls once a VM.
-    proxy_wasm::main! {{
-        proxy_wasm::set_log_level(proxy_wasm::types::LogLevel::Info);
-        proxy_wasm::set_root_context(|_| Box::new(crate::filter::Root::new()));
-    }}
-}

@@ -6,6 +6,7 @@
 //! only when an answer depends on them.
 
 use crate::bucket::{Salted, WeightTotal};
+use crate::facts::Bytes;
 use std::cell::OnceCell;
 
 /// One service's versions and how users are dealt to them.
@@ -104,16 +105,17 @@ impl Rollouts {
     /// The first rollout that matches. `authority` and `path` give the
     /// request's `:authority` and `:path`; each is called at most once, and
     /// only when the answer depends on it.
-    pub fn find(
+    pub fn find<'h>(
         &self,
-        authority: impl FnOnce() -> Option<Vec<u8>>,
-        path: impl FnOnce() -> Option<Vec<u8>>,
+        authority: impl FnOnce() -> Option<Bytes<'h>>,
+        path: impl FnOnce() -> Option<Bytes<'h>>,
     ) -> Option<Place> {
         let path = Lazy::new(path);
         let mut best = None;
         if !self.by_name.is_empty() || !self.by_suffix.is_empty() {
-            let mut authority = authority().unwrap_or_default();
-            let host = host_of(&mut authority);
+            let authority = authority().unwrap_or_default();
+            let mut lowercase = [0; LONGEST_HOST];
+            let host = host_of(&authority, &mut lowercase);
             best = self.first(named(&self.by_name, host), best, &path);
             if !self.by_suffix.is_empty() {
                 // From the first dot on: `*.` stands for at least one label.
@@ -138,11 +140,11 @@ impl Rollouts {
     }
 
     /// The first of `places` whose path prefixes match, if it stands before `best`.
-    fn first(
+    fn first<'h>(
         &self,
         places: impl Iterator<Item = Place>,
         best: Option<Place>,
-        path: &Lazy<impl FnOnce() -> Option<Vec<u8>>>,
+        path: &Lazy<'h, impl FnOnce() -> Option<Bytes<'h>>>,
     ) -> Option<Place> {
         places
             .take_while(|&place| best.is_none_or(|best| place < best))
@@ -150,7 +152,11 @@ impl Rollouts {
             .or(best)
     }
 
-    fn path_matches(&self, place: Place, path: &Lazy<impl FnOnce() -> Option<Vec<u8>>>) -> bool {
+    fn path_matches<'h>(
+        &self,
+        place: Place,
+        path: &Lazy<'h, impl FnOnce() -> Option<Bytes<'h>>>,
+    ) -> bool {
         match self.all.get(usize::from(place)) {
             None => false,
             Some((_, None)) => true,
@@ -174,19 +180,21 @@ fn named<'i>(index: &'i [(Box<str>, Place)], name: &[u8]) -> impl Iterator<Item 
         .map(|(_, place)| *place)
 }
 
-/// The host of an authority: lowercase, without port and without the dot of a
-/// fully qualified name. Empty when it is too long for any name.
-fn host_of(authority: &mut [u8]) -> &[u8] {
+/// The host of an authority, in `lowercase`: without port and without the dot of
+/// a fully qualified name. Empty when it is too long for any name.
+fn host_of<'b>(authority: &[u8], lowercase: &'b mut [u8; LONGEST_HOST]) -> &'b [u8] {
     let end = match authority.iter().rposition(|&b| b == b':' || b == b']') {
         Some(at) if authority.get(at) == Some(&b':') => at,
         _ => authority.len(),
     };
-    let host = authority.get_mut(..end).unwrap_or_default();
-    if host.len() > LONGEST_HOST {
+    let host = authority.get(..end).unwrap_or_default();
+    let Some(lowercase) = lowercase.get_mut(..host.len()) else {
         return &[];
+    };
+    for (to, from) in lowercase.iter_mut().zip(host) {
+        *to = from.to_ascii_lowercase();
     }
-    host.make_ascii_lowercase();
-    host.strip_suffix(b".").unwrap_or(host)
+    lowercase.strip_suffix(b".").unwrap_or(lowercase)
 }
 
 /// The path before its query (RFC 3986 3.3).
@@ -196,27 +204,23 @@ pub fn without_query(path: &[u8]) -> &[u8] {
     path.get(..end).unwrap_or_default()
 }
 
-/// A value that is computed when it is first needed.
-struct Lazy<F> {
-    compute: std::cell::Cell<Option<F>>,
-    value: OnceCell<Vec<u8>>,
+/// Bytes that are asked for when they are first needed.
+struct Lazy<'h, F> {
+    ask: std::cell::Cell<Option<F>>,
+    bytes: OnceCell<Bytes<'h>>,
 }
 
-impl<F: FnOnce() -> Option<Vec<u8>>> Lazy<F> {
-    fn new(compute: F) -> Self {
+impl<'h, F: FnOnce() -> Option<Bytes<'h>>> Lazy<'h, F> {
+    fn new(ask: F) -> Self {
         Self {
-            compute: std::cell::Cell::new(Some(compute)),
-            value: OnceCell::new(),
+            ask: std::cell::Cell::new(Some(ask)),
+            bytes: OnceCell::new(),
         }
     }
 
     fn get(&self) -> &[u8] {
-        self.value.get_or_init(|| {
-            self.compute
-                .take()
-                .and_then(|compute| compute())
-                .unwrap_or_default()
-        })
+        self.bytes
+            .get_or_init(|| self.ask.take().and_then(|ask| ask()).unwrap_or_default())
     }
 }
 
@@ -245,7 +249,10 @@ mod tests {
     }
 
     fn find(rollouts: &Rollouts, authority: &str, path: &str) -> Option<Place> {
-        rollouts.find(|| Some(authority.into()), || Some(path.into()))
+        rollouts.find(
+            || Some(authority.as_bytes().into()),
+            || Some(path.as_bytes().into()),
+        )
     }
 
     #[test]
@@ -324,11 +331,11 @@ mod tests {
             rollouts.find(
                 || {
                     authority.set(authority.get() + 1);
-                    Some(b"b.example".to_vec())
+                    Some(b"b.example".into())
                 },
                 || {
                     path.set(path.get() + 1);
-                    Some(b"/".to_vec())
+                    Some(b"/".into())
                 },
             );
             (authority.get(), path.get())

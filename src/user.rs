@@ -1,24 +1,23 @@
 //! Who sent a request: the identity header, else the cookies.
 
 use crate::bucket::Bucket;
-use crate::config::Config;
-use crate::cookie::{self, Layout};
-use crate::facts::RequestFacts;
+use crate::config::{Config, Cookie};
+use crate::cookie::Layout;
+use crate::facts::{Bytes, RequestFacts};
 use crate::identity::CookieId;
 use crate::metrics::Source;
 use crate::pin::{self, Wish};
 use crate::rollout::Rollout;
-use crate::set_cookie::SetCookie;
 
 /// Who sent a request.
-pub(crate) enum User {
-    Header(Vec<u8>),
+pub(crate) enum User<'h> {
+    Header(Bytes<'h>),
     Cookie(CookieId),
     Minted(CookieId),
     Unknown,
 }
 
-impl User {
+impl User<'_> {
     pub(crate) fn or_mint(self, config: &Config, facts: &impl RequestFacts) -> Self {
         match self {
             Self::Unknown if config.identity.cookie.is_some() => facts
@@ -57,27 +56,24 @@ impl User {
 
 /// The user by header, else by cookie, and what else the cookies say;
 /// `wants_pin`: whether a pin cookie still counts.
-pub(crate) fn know(
+pub(crate) fn know<'h>(
     config: &Config,
     rollout: &Rollout,
     wants_pin: bool,
-    facts: &impl RequestFacts,
-) -> (User, Jar) {
+    facts: &'h impl RequestFacts,
+) -> (User<'h>, Jar) {
     let by_header = config
         .identity
         .header
         .as_ref()
         .and_then(|name| facts.header(name))
         .filter(|value| !value.is_empty());
-    let pin_cookie = config.pin.as_ref().and_then(|pin| pin.cookie.as_ref());
+    let reads_pins = config.pin.as_ref().is_some_and(|pin| pin.cookie.is_some());
     let wanted = Wanted {
-        pin: pin_cookie.filter(|_| wants_pin).map(SetCookie::name),
-        identity: match by_header {
-            Some(_) => None,
-            None => config.identity.cookie.as_ref().map(SetCookie::name),
-        },
+        pin: wants_pin && reads_pins,
+        identity: by_header.is_none() && config.identity.cookie.is_some(),
     };
-    let jar = Jar::read(&wanted, by_header.is_some(), rollout, facts);
+    let jar = Jar::read(config, &wanted, by_header.is_some(), rollout, facts);
     let user = match (by_header, jar.identity) {
         (Some(value), _) => User::Header(value),
         (None, Some(id)) => User::Cookie(id),
@@ -86,10 +82,10 @@ pub(crate) fn know(
     (user, jar)
 }
 
-/// The names of the cookies that matter to a request.
-struct Wanted<'c> {
-    pin: Option<&'c str>,
-    identity: Option<&'c str>,
+/// The cookies that matter to a request.
+struct Wanted {
+    pin: bool,
+    identity: bool,
 }
 
 /// What a request's cookies say. Of the same cookie twice the first well-formed
@@ -108,45 +104,54 @@ impl Jar {
     /// browsers send several, so the others are looked at when the first one
     /// told neither the pin nor the user.
     fn read(
-        wanted: &Wanted<'_>,
+        config: &Config,
+        wanted: &Wanted,
         user_is_known: bool,
         rollout: &Rollout,
         facts: &impl RequestFacts,
     ) -> Self {
         let mut jar = Self::default();
-        if wanted.pin.is_none() && wanted.identity.is_none() {
+        if !wanted.pin && !wanted.identity {
             return jar;
         }
         let Some(first) = facts.header("cookie") else {
             return jar;
         };
-        jar.take_in(&first, Layout::Line, wanted, rollout);
+        jar.take_in(&first, Layout::Line, config, wanted, rollout);
         let pinned = matches!(jar.pin, Some(Wish::Version(_)));
         if pinned || user_is_known || jar.identity.is_some() {
             return jar;
         }
         let all = facts.all_values("cookie").unwrap_or_default();
-        let others = all.strip_prefix(first.as_slice()).unwrap_or(&all);
-        jar.take_in(others, Layout::JoinedLines, wanted, rollout);
+        let others = all.strip_prefix(&*first).unwrap_or(&all);
+        jar.take_in(others, Layout::JoinedLines, config, wanted, rollout);
         jar
     }
 
-    fn take_in(&mut self, value: &[u8], layout: Layout, wanted: &Wanted<'_>, rollout: &Rollout) {
-        for piece in cookie::pieces(value, layout) {
-            if let Some(value) = wanted
-                .identity
-                .and_then(|name| cookie::value_of(piece, name))
-            {
-                self.identity_seen = true;
-                self.identity = self.identity.or_else(|| CookieId::parse(value));
-            } else if let Some(value) = wanted.pin.and_then(|name| cookie::value_of(piece, name)) {
-                let well_formed = pin::is_well_formed(value);
-                if self.pin.is_none() || (well_formed && !self.pin_is_well_formed) {
-                    self.pin = Some(Wish::of(value, rollout));
-                    self.pin_is_well_formed = well_formed;
+    fn take_in(
+        &mut self,
+        value: &[u8],
+        layout: Layout,
+        config: &Config,
+        wanted: &Wanted,
+        rollout: &Rollout,
+    ) {
+        config
+            .cookies
+            .each(value, layout, |cookie, value| match cookie {
+                Cookie::Identity if wanted.identity => {
+                    self.identity_seen = true;
+                    self.identity = self.identity.or_else(|| CookieId::parse(value));
                 }
-            }
-        }
+                Cookie::Pin if wanted.pin => {
+                    let well_formed = pin::is_well_formed(value);
+                    if self.pin.is_none() || (well_formed && !self.pin_is_well_formed) {
+                        self.pin = Some(Wish::of(value, rollout));
+                        self.pin_is_well_formed = well_formed;
+                    }
+                }
+                Cookie::Identity | Cookie::Pin => {}
+            });
     }
 
     pub(crate) fn is_malformed(&self) -> bool {

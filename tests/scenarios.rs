@@ -9,7 +9,7 @@ mod table;
 
 use bluegreen::config::{self, Config};
 use bluegreen::decision::{self, Edit};
-use bluegreen::facts::{RequestFacts, ResponseFacts};
+use bluegreen::facts::{Bytes, RequestFacts, ResponseFacts};
 use bluegreen::metrics::{Counters, Reason};
 use bluegreen::role::{Placement, Role};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -136,21 +136,21 @@ impl Facts<'_> {
         self.asked.borrow_mut().push(question);
     }
 
-    fn first(&self, name: &str) -> Option<Vec<u8>> {
+    fn first(&self, name: &str) -> Option<Bytes<'_>> {
         self.ask(format!("get {name}"));
         let field = self.headers.iter().find(|(header, _)| header == name)?;
-        Some(field.1.clone())
+        Some(field.1.as_slice().into())
     }
 }
 
 impl RequestFacts for Facts<'_> {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
         self.first(name)
     }
 
-    fn all_values(&self, name: &str) -> Option<Vec<u8>> {
+    fn all_values(&self, name: &str) -> Option<Bytes<'_>> {
         self.ask(format!("property request.headers.{name}"));
-        host::joined(self.headers, name)
+        host::joined(self.headers, name).map(Bytes::from)
     }
 
     fn random(&self) -> Option<u64> {
@@ -160,18 +160,19 @@ impl RequestFacts for Facts<'_> {
 }
 
 impl ResponseFacts for Facts<'_> {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
         self.first(name)
     }
 
-    fn code_details(&self) -> Option<Vec<u8>> {
+    fn code_details(&self) -> Option<Bytes<'_>> {
         self.ask("property response.code_details".to_owned());
-        self.upstream.map(|upstream| upstream.code_details.into())
+        self.upstream
+            .map(|upstream| upstream.code_details.as_bytes().into())
     }
 
-    fn cluster(&self) -> Option<Vec<u8>> {
+    fn cluster(&self) -> Option<Bytes<'_>> {
         self.ask("property xds.cluster_name".to_owned());
-        Some(self.upstream?.cluster?.into())
+        Some(self.upstream?.cluster?.as_bytes().into())
     }
 }
 

@@ -3,9 +3,9 @@
 //! filter is to call.
 //!
 //! The SDK exports all its callbacks, and the host calls each exported one on
-//! every request of the mesh. Its traits also carry default methods for the
-//! whole ABI: they stand in the vtables, so the linker keeps their imports
-//! though nobody calls them.
+//! every request of the mesh. Ours stand beside them, under names of their own.
+//! The SDK's traits also carry default methods for the whole ABI: they stand in the
+//! vtables, so the linker keeps their imports though nobody calls them.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,18 +13,19 @@ use std::process::ExitCode;
 use std::{env, fs};
 use walrus::{FunctionId, ImportKind, Module, ModuleConfig, ValType, passes};
 
-/// All that the module exports: its memory, its start, and the callbacks that
-/// the filter uses (`proxy_on_delete` frees a stream's context).
-const EXPORTS: [&str; 9] = [
-    "memory",
-    "_initialize",
-    "proxy_abi_version_0_2_1",
-    "proxy_on_memory_allocate",
-    "proxy_on_context_create",
-    "proxy_on_configure",
-    "proxy_on_request_headers",
-    "proxy_on_response_headers",
-    "proxy_on_delete",
+/// All that the module exports, as the host knows it and as the linker left it:
+/// its memory, its start, and our callbacks in the place of the SDK's, which a
+/// module without ours keeps (`proxy_on_delete` frees a stream).
+const EXPORTS: [(&str, &str); 9] = [
+    ("memory", "memory"),
+    ("_initialize", "_initialize"),
+    ("proxy_abi_version_0_2_1", "proxy_abi_version_0_2_1"),
+    ("proxy_on_memory_allocate", "bluegreen_on_memory_allocate"),
+    ("proxy_on_context_create", "bluegreen_on_context_create"),
+    ("proxy_on_configure", "bluegreen_on_configure"),
+    ("proxy_on_request_headers", "bluegreen_on_request_headers"),
+    ("proxy_on_response_headers", "bluegreen_on_response_headers"),
+    ("proxy_on_delete", "bluegreen_on_delete"),
 ];
 
 /// All that the module may import, by module and name.
@@ -84,20 +85,21 @@ fn run(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Exports what stands in `EXPORTS`, by the host's names, and nothing else.
 fn keep_exports(module: &mut Module) -> Result<(), Box<dyn Error>> {
-    for name in EXPORTS {
-        if !module.exports.iter().any(|export| export.name == name) {
-            return Err(format!("the module does not export {name}").into());
-        }
+    let mut items = Vec::new();
+    for (host, ours) in EXPORTS {
+        let named = |name| module.exports.iter().find(|export| export.name == name);
+        let export = named(ours).or_else(|| named(host));
+        let export = export.ok_or_else(|| format!("the module does not export {ours}"))?;
+        items.push((host, export.item));
     }
-    let dropped: Vec<_> = module
-        .exports
-        .iter()
-        .filter(|export| !EXPORTS.contains(&export.name.as_str()))
-        .map(walrus::Export::id)
-        .collect();
-    for id in dropped {
+    let linked: Vec<_> = module.exports.iter().map(walrus::Export::id).collect();
+    for id in linked {
         module.exports.delete(id);
+    }
+    for (name, item) in items {
+        module.exports.add(name, item);
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ mod fields;
 mod tree;
 
 use crate::bucket::{Salted, WeightTotal};
+use crate::cookie::Finder;
 use crate::role::Setting;
 use crate::rollout::{Rollout, Rollouts, Scope};
 use crate::set_cookie::{Attributes, SameSite, Secure, SetCookie};
@@ -37,6 +38,17 @@ pub struct Config {
     pub tag: Tag,
     /// 1 to 256 rollouts, indexed by host.
     pub rollouts: Rollouts,
+    /// Finds the cookies that are read.
+    pub cookies: Finder<Cookie>,
+}
+
+/// A cookie that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    /// The identity cookie.
+    Identity,
+    /// The pin cookie.
+    Pin,
 }
 
 impl Config {
@@ -123,7 +135,7 @@ pub fn label_value(value: &[u8]) -> Option<String> {
 }
 
 fn read_config(fields: &mut Fields<'_>) -> Config {
-    let config = Config {
+    let mut config = Config {
         role: fields.get_or("role", Setting::Auto, check::choice(&Setting::WORDS)),
         bucket_header: header(fields, "bucketHeader", "x-bluegreen-bucket"),
         identity: fields
@@ -139,9 +151,21 @@ fn read_config(fields: &mut Fields<'_>) -> Config {
             label: "".into(),
         }),
         rollouts: read_rollouts(fields),
+        cookies: Finder::new(Vec::new()),
     };
+    config.cookies = finder(&config);
     report_claims(fields, &config);
     config
+}
+
+fn finder(config: &Config) -> Finder<Cookie> {
+    let pin = config.pin.as_ref().and_then(|pin| pin.cookie.as_ref());
+    let cookies = [
+        (Cookie::Identity, config.identity.cookie.as_ref()),
+        (Cookie::Pin, pin),
+    ];
+    let named = |(key, cookie): (Cookie, Option<&SetCookie>)| Some((key, cookie?.name().into()));
+    Finder::new(cookies.into_iter().filter_map(named).collect())
 }
 
 fn read_identity(fields: &mut Fields<'_>) -> Identity {

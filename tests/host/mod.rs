@@ -105,9 +105,54 @@ pub(crate) fn bytes() -> Vec<u8> {
 
 /// The compiled module, from which VMs are made.
 pub(crate) fn module() -> Module {
+    compiled(&bytes())
+}
+
+fn compiled(bytes: &[u8]) -> Module {
     let mut config = Config::default();
     config.consume_fuel(true);
-    Module::new(&Engine::new(&config), bytes()).unwrap()
+    Module::new(&Engine::new(&config), bytes).unwrap()
+}
+
+/// What the module's allocator is called by; a module without any of them fails.
+const ALLOCATING: [&str; 5] = [
+    "malloc",
+    "calloc",
+    "realloc",
+    "aligned_alloc",
+    "posix_memalign",
+];
+
+const ALLOCATIONS: &str = "allocations";
+
+/// The same module, but its allocator counts: see [`Vm::allocations`].
+pub(crate) fn counting_module() -> Module {
+    use walrus::ir::{BinaryOp, Value};
+    use walrus::{ConstExpr, FunctionKind, ValType};
+    let mut module = walrus::Module::from_buffer(&bytes()).unwrap();
+    let zero = ConstExpr::Value(Value::I64(0));
+    let count = module.globals.add_local(ValType::I64, true, false, zero);
+    module.exports.add(ALLOCATIONS, count);
+    let mut found = 0;
+    for function in module.funcs.iter_mut() {
+        let named = |name: &str| ALLOCATING.contains(&name);
+        if let (true, FunctionKind::Local(local)) = (
+            function.name.as_deref().is_some_and(named),
+            &mut function.kind,
+        ) {
+            found += 1;
+            let mut body = local.builder_mut().func_body();
+            body.global_get_at(0, count)
+                .const_at(1, Value::I64(1))
+                .binop_at(2, BinaryOp::I64Add)
+                .global_set_at(3, count);
+        }
+    }
+    assert!(
+        found > 0,
+        "the module has no allocator by the name of any of these: {ALLOCATING:?}"
+    );
+    compiled(&module.emit_wasm())
 }
 
 impl Vm {
@@ -184,6 +229,13 @@ impl Vm {
     pub(crate) fn pages(&self) -> u64 {
         let memory = self.store.data().memory.expect("the module has a memory");
         memory.size(&self.store)
+    }
+
+    /// Allocations since the start; of a [`counting_module`].
+    pub(crate) fn allocations(&mut self) -> i64 {
+        let count = self.instance.get_global(&self.store, ALLOCATIONS);
+        let value = count.expect("a counting module").get(&self.store);
+        value.i64().expect("a number")
     }
 
     fn new_context(&mut self, root: i32) -> i32 {
@@ -429,9 +481,14 @@ fn set_shared(mut caller: Call, at: i32, len: i32, value: i32, size: i32, cas: i
 
 fn random_get(mut caller: Call, at: i32, size: i32) -> i32 {
     caller.data_mut().called(|| "random".to_owned());
-    let random = caller.data().random.to_le_bytes();
-    assert_eq!(usize::try_from(size).unwrap(), random.len());
-    write(&mut caller, at, &random);
+    // Whole numbers, each one greater than the one before.
+    let (numbers, rest) = (size / 8, size % 8);
+    assert_eq!(rest, 0, "{size} bytes");
+    let first = caller.data().random;
+    let bytes: Vec<u8> = (0..u64::try_from(numbers).unwrap())
+        .flat_map(|i| first.wrapping_add(i).to_le_bytes())
+        .collect();
+    write(&mut caller, at, &bytes);
     OK
 }
 

@@ -5,7 +5,7 @@ use arbitrary::Arbitrary;
 use bluegreen::bucket::{Bucket, WeightTotal};
 use bluegreen::config::{self, Config};
 use bluegreen::decision::{self, Edit};
-use bluegreen::facts::{RequestFacts, ResponseFacts};
+use bluegreen::facts::{Bytes, RequestFacts, ResponseFacts};
 use bluegreen::role::Role;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -46,23 +46,26 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
 });
 
 impl RequestFacts for Message {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
-        match name {
-            ":authority" => self.authority.clone(),
-            ":path" => self.path.clone(),
-            ":scheme" => self.scheme.clone(),
-            "cookie" => self.cookies.first().cloned(),
-            "x-version-pin" => self.pin.clone(),
-            "x-user-id" => self.user.clone(),
-            "x-forwarded-proto" => None,
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
+        let value = match name {
+            ":authority" => &self.authority,
+            ":path" => &self.path,
+            ":scheme" => &self.scheme,
+            "cookie" => return self.cookies.first().map(Bytes::from),
+            "x-version-pin" => &self.pin,
+            "x-user-id" => &self.user,
+            "x-forwarded-proto" => &None,
             other => panic!("nobody needs {other}"),
-        }
+        };
+        value.as_ref().map(Bytes::from)
     }
 
-    fn all_values(&self, name: &str) -> Option<Vec<u8>> {
+    fn all_values(&self, name: &str) -> Option<Bytes<'_>> {
         match name {
-            "cookie" => (!self.cookies.is_empty()).then(|| self.cookies.join(&b',')),
-            "x-bluegreen-bucket" => self.bucket.clone(),
+            "cookie" => {
+                (!self.cookies.is_empty()).then(|| self.cookies.join(&b',').into())
+            }
+            "x-bluegreen-bucket" => self.bucket.as_ref().map(Bytes::from),
             other => panic!("nobody needs all {other}"),
         }
     }
@@ -73,17 +76,17 @@ impl RequestFacts for Message {
 }
 
 impl ResponseFacts for Message {
-    fn header(&self, name: &str) -> Option<Vec<u8>> {
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
         assert_eq!(name, "x-served-version");
-        self.tag.clone()
+        self.tag.as_ref().map(Bytes::from)
     }
 
-    fn code_details(&self) -> Option<Vec<u8>> {
-        self.from_upstream.then(|| b"via_upstream".to_vec())
+    fn code_details(&self) -> Option<Bytes<'_>> {
+        self.from_upstream.then(|| b"via_upstream".into())
     }
 
-    fn cluster(&self) -> Option<Vec<u8>> {
-        self.cluster.clone()
+    fn cluster(&self) -> Option<Bytes<'_>> {
+        self.cluster.as_ref().map(Bytes::from)
     }
 }
 
