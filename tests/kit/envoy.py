@@ -76,8 +76,9 @@ class Envoy:
 
     `bootstrap` is Envoy's configuration or the YAML file that holds it. The admin
     listens on a free port unless the bootstrap says which. A listener may ask for
-    port 0: `port(NAME)` tells which one it got. It ends also when the thread that
-    started it does, so start it from one that lasts.
+    port 0: `port(NAME)` tells which one it got. `under` is the command line of a
+    program that runs it, such as valgrind. It ends also when the thread that started
+    it does, so start it from one that lasts.
     """
 
     def __init__(
@@ -87,19 +88,24 @@ class Envoy:
         version: str | None = None,
         log_level: str = "warning",
         options: tuple[str, ...] = (),
+        workers: int = 2,
+        under: tuple[str, ...] = (),
+        start_seconds: int = START_SECONDS,
     ) -> None:
         """Starts it and returns once it serves; raises EnvoyError otherwise."""
         self.name = name
         self.folder = RUNS / name
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log = self.folder / "envoy.log"
+        self._start_seconds = start_seconds
         self._admin = self.folder / "admin-address"
         self._admin.unlink(missing_ok=True)
 
         command = [
-            *(binary(version or newest()), "--config-path", self._write(bootstrap)),
+            *(*under, binary(version or newest())),
+            *("--config-path", self._write(bootstrap)),
             *("--admin-address-path", self._admin, "--log-level", log_level),
-            *("--concurrency", "2", "--disable-hot-restart", *options),
+            *("--concurrency", str(workers), "--disable-hot-restart", *options),
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -208,12 +214,12 @@ class Envoy:
         return path
 
     def _wait_until_it_serves(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + self._start_seconds
         while not self._serves():
             if not self.running():
                 raise EnvoyError(f"{self.name} ended by itself; {self.tail()}")
             if time.monotonic() > deadline:
-                wait = f"{START_SECONDS} s"
+                wait = f"{self._start_seconds} s"
                 raise EnvoyError(f"{self.name} not ready after {wait}; {self.tail()}")
             time.sleep(POLL_SECONDS)
 

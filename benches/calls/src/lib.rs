@@ -1,0 +1,71 @@
+//! A filter that makes the calls that its configuration names, and does nothing
+//! with what they give: what each of them costs.
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+use std::rc::Rc;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+}}
+
+#[derive(Default)]
+struct Root {
+    calls: Rc<Vec<String>>,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, _size: usize) -> bool {
+        let names = self.get_plugin_configuration().unwrap_or_default();
+        let names = String::from_utf8_lossy(&names);
+        self.calls = Rc::new(names.split_whitespace().map(str::to_owned).collect());
+        true
+    }
+
+    fn create_http_context(&self, _context_id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream {
+            calls: Rc::clone(&self.calls),
+        }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+struct Stream {
+    calls: Rc<Vec<String>>,
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        for call in &*self.calls {
+            match call.as_str() {
+                "absent" => drop(self.get_http_request_header_bytes("x-version-pin")),
+                "present" => drop(self.get_http_request_header_bytes("cookie")),
+                "property" => drop(self.get_property(vec!["request", "headers", "cookie"])),
+                "cluster" => drop(self.get_property(vec!["xds", "cluster_name"])),
+                "set" => self.set_http_request_header("x-bluegreen-bucket", Some("56")),
+                "set-another" => self.set_http_request_header("x-other", Some("56")),
+                _ => {}
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
+        for call in &*self.calls {
+            match call.as_str() {
+                "absent-response" => drop(self.get_http_response_header_bytes("x-other")),
+                "tag" => drop(self.get_http_response_header_bytes("x-served-version")),
+                "set-response" => self.set_http_response_header("x-other", Some("1")),
+                _ => {}
+            }
+        }
+        Action::Continue
+    }
+}
