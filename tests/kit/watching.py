@@ -1,7 +1,7 @@
 """Watching, tried: a real Prometheus with our rules, on the proxies of a cluster.
 
-Needs prometheus and promtool (Debian's package prometheus), kubectl, and pods whose
-addresses this machine reaches.
+Needs prometheus and promtool (Debian's package prometheus); for the proxies of a
+cluster also kubectl, and pods whose addresses this machine reaches.
 """
 
 import json
@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from kit import ports
 from kit.envoy import ROOT, RUNS, die_with_parent
 from kit.files import replace
 
 RULES = ROOT / "envoyfilter/watching/rules.yaml"
 DASHBOARD = ROOT / "envoyfilter/watching/dashboard.yaml"
-RULES_TEST = Path(__file__).parent / "promtool/rules_test.yaml"
+RULES_TEST = ROOT / "tests/watching/rules_test.yaml"
 
 # What `prometheus` divides the durations of the rules by: 5 minutes are 15 seconds.
 SHORTENED = 20
@@ -96,6 +97,15 @@ def alerts() -> set[str]:
     """The names of the alerts in rules.yaml."""
     groups = rules()["groups"]
     return {r["alert"] for g in groups for r in g["rules"] if "alert" in r}
+
+
+def tested_alerts() -> tuple[set[str], set[str]]:
+    """The alerts that rules_test.yaml makes fire, and those that it keeps silent."""
+    tests = yaml.safe_load(RULES_TEST.read_text())["tests"]
+    rows = [row for test in tests for row in test.get("alert_rule_test", [])]
+    fires = {row["alertname"] for row in rows if row.get("exp_alerts")}
+    silent = {row["alertname"] for row in rows if not row.get("exp_alerts")}
+    return fires, silent
 
 
 def annotation() -> tuple[str, str]:
@@ -199,6 +209,24 @@ def prometheus(namespaces: list[str], divisor: int = SHORTENED) -> Iterator[str]
                 process.wait()
 
 
+@contextmanager
+def steadily(call: Callable[[], object], pause: float) -> Iterator[None]:
+    """Calls again and again, with a pause in seconds, until the block ends."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(pause):
+            call()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def targets(base: str) -> dict[str, str]:
     """The pods that are scraped, with `up`, or with the error of the last scrape."""
     active = _get(base, "targets", {"state": "active"})["activeTargets"]
@@ -283,20 +311,9 @@ def _config(folder: Path) -> dict[str, Any]:
 @contextmanager
 def _discovering(namespaces: list[str], folder: Path) -> Iterator[None]:
     """Keeps the list of pods: Debian's Prometheus is built without Kubernetes."""
-    ended = threading.Event()
-
-    def follow() -> None:
-        while not ended.wait(DISCOVERY_SECONDS):
-            _discover(namespaces, folder)
-
     _discover(namespaces, folder)
-    thread = threading.Thread(target=follow, daemon=True)
-    thread.start()
-    try:
+    with steadily(lambda: _discover(namespaces, folder), DISCOVERY_SECONDS):
         yield
-    finally:
-        ended.set()
-        thread.join()
 
 
 def _discover(namespaces: list[str], folder: Path) -> None:

@@ -1,0 +1,54 @@
+"""The dashboard as Grafana reads it; needs no cluster."""
+
+import re
+from itertools import combinations
+
+import pytest
+from kit import watching
+
+PANELS = [panel for panel in watching.dashboard()["panels"] if panel["type"] != "row"]
+WIDTH = 24
+NOTHING = ([], [{"metric": {}, "value": 0.0}])
+
+
+def test_prometheus_takes_each_query() -> None:
+    with watching.prometheus([]) as base:
+        for at in ("unless", "and"):
+            for title, expr in watching.panels("myapp", [".+"], [".+"], at):
+                # Without proxies there is nothing to show, but a count of none.
+                assert watching.query(base, expr) in NOTHING, title
+
+
+def test_each_variable_is_defined_and_used() -> None:
+    dashboard = watching.dashboard()
+    defined = {each["name"] for each in dashboard["templating"]["list"]}
+    used = set(re.findall(r"\$\{?([a-z]+)\b", str(dashboard)))
+    assert used == defined
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_a_person_can_read_each_panel(panel: watching.Sample) -> None:
+    assert panel["description"].endswith((".", "bluegreen"))
+    assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
+    for target in panel["targets"]:
+        lines = len(panel["targets"]) > 1 or " by (" in target["expr"]
+        assert not lines or "{{" in target["legendFormat"], "each line has its name"
+
+
+# Of requests a second, shares from 0 to 1, milliseconds, and counts.
+UNITS = {"reqps", "percentunit", "ms", "short"}
+
+
+def test_no_panel_covers_another() -> None:
+    for one, other in combinations(watching.dashboard()["panels"], 2):
+        assert not overlap(one["gridPos"], other["gridPos"]), (one, other)
+    for each in PANELS:
+        assert each["gridPos"]["x"] + each["gridPos"]["w"] <= WIDTH
+
+
+def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
+    """Whether two places on the grid have a cell in common."""
+    return all(
+        one[at] < other[at] + other[size] and other[at] < one[at] + one[size]
+        for at, size in [("x", "w"), ("y", "h")]
+    )
