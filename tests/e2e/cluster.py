@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ DEPLOYMENTS = [
     *(f"{service}-{version}" for service in ("shop", "stock") for version in VERSIONS),
     "caller",
 ]
+
+BUCKET_HEADER = "x-bluegreen-bucket"
 
 SECONDS = 90
 POLL_SECONDS = 0.25
@@ -128,28 +131,64 @@ def until(what: str, condition: Callable[[], T], seconds: float = SECONDS) -> T:
 
 def missing() -> str | None:
     """Why no test can run; nothing if they can."""
-    if not shutil.which("kubectl"):
-        return "no kubectl on this machine"
+    of = os.environ.get("KUBECONFIG") or "~/.kube/config (KUBECONFIG is not set)"
     try:
         kubectl("version", "--request-timeout=10s")
     except ClusterError as error:
-        where = os.environ.get("KUBECONFIG", "~/.kube/config; KUBECONFIG is not set")
-        return f"no cluster answers (kubectl's configuration: {where}):\n{error}"
-    try:
-        kubectl("get", "crd", "wasmplugins.extensions.istio.io")
-        kubectl("-n", SYSTEM, "get", "deployment", "istiod", GATEWAY)
-    except ClusterError as error:
-        return f"the cluster has no Istio with an ingress gateway:\n{error}"
+        return paragraphs(
+            "make e2e needs a cluster with Istio, and none answers.",
+            f"kubectl asked the one of {of} and says: {last_line(error)}",
+            "Another: export KUBECONFIG=FILE",
+        )
+    for wanted in [
+        ("customresourcedefinition", "wasmplugins.extensions.istio.io"),
+        ("-n", SYSTEM, "deployment", "istiod"),
+        ("-n", SYSTEM, "deployment", GATEWAY),
+    ]:
+        try:
+            kubectl("get", *wanted)
+        except ClusterError as error:
+            return paragraphs(
+                f"The cluster of {of} has no Istio with an ingress gateway, as "
+                f"`istioctl install` makes it: {last_line(error)}"
+            )
     if not gateway_address():
-        return f"the Service {GATEWAY} has no address that users could call"
+        return paragraphs(
+            f"The Service {GATEWAY} has no address that users could call: its "
+            "status.loadBalancer is empty."
+        )
     if not registry():
-        return (
-            "no registry for the images: set REGISTRY=HOST, one that this machine "
-            "pushes to and the cluster pulls from"
+        return paragraphs(
+            "There is no registry for the images. REGISTRY=ADDRESS:PORT names one that this "
+            "machine pushes to and the cluster pulls from."
         )
     if left := ours():
-        return f"these are there already, and would be lost: {left}"
+        return paragraphs(
+            f"These are on the cluster already, and would be lost: {left}"
+        )
     return None
+
+
+def paragraphs(*texts: str) -> str:
+    """Texts for people, each from a line of its own on, in 80 columns."""
+    return "\n".join(textwrap.fill(text, 80) for text in texts)
+
+
+def last_line(error: ClusterError) -> str:
+    """What a program said last."""
+    return str(error).strip().splitlines()[-1]
+
+
+def about() -> str:
+    """The versions under test, and the address."""
+    kubernetes = json.loads(kubectl("version", "-o", "json"))["serverVersion"]
+    image = get("-n", SYSTEM, "deployment", "istiod")["spec"]["template"]["spec"]
+    istio = image["containers"][0]["image"].rpartition(":")[2]
+    return (
+        f"Kubernetes {kubernetes['gitVersion']}, Istio {istio}, "
+        f"gateway at {gateway_address()}\n"
+        "Beside each heading: minutes and seconds since the beginning."
+    )
 
 
 def ours() -> str:
@@ -223,13 +262,13 @@ def push_images() -> None:
     verify = f"TLS_VERIFY={os.environ.get('TLS_VERIFY', 'false')}"
     make = ("make", "--no-print-directory", "push", verify)
     run(*make, f"IMAGE={registry()}/bluegreen:0.1.0")
-    for version in ("blue", "green"):
-        image = f"shop:{version}"
+    tls = "--tls-verify=" + verify.partition("=")[2]
+    for version in VERSIONS:
+        image = f"{registry()}/shop:{version}"
         folder = ROOT / "examples/blue-green/app" / version
         run("buildah", "build", "--quiet", "--tag", image, folder)
-        to = f"docker://{registry()}/{image}"
-        tls = "--tls-verify=" + verify.partition("=")[2]
-        run("buildah", "push", "--quiet", tls, image, to)
+        run("buildah", "push", "--quiet", tls, image)
+        run("buildah", "rmi", image)
 
 
 def virtual_service(blue: int, green: int) -> Path:
@@ -276,6 +315,13 @@ def _routes(dump: str) -> Iterator[Json]:
                         yield route["route"]
 
 
+def by_bucket(namespace: str, deployment: str) -> bool:
+    """Whether a proxy's routes named `bluegreen` pick by the bucket header."""
+    routes = list(_routes(admin(namespace, deployment, "config_dump")))
+    weighted = [each.get("weighted_clusters", {}) for each in routes]
+    return {each.get("header_name") for each in weighted} == {BUCKET_HEADER}
+
+
 def admin(namespace: str, deployment: str, path: str) -> str:
     """An answer of a proxy's admin interface."""
     agent = ("pilot-agent", "request", "GET", path)
@@ -311,7 +357,7 @@ LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
 def wait_for_filter(there: bool = True) -> None:
-    """Waits until every proxy runs our filter, or until none does any more.
+    """Waits until every proxy runs our filter and picks by it, or until none runs it.
 
     A proxy has the counters of its plugins as long as they run: in sidecars those of
     the client's side and of the server's.
@@ -323,7 +369,9 @@ def wait_for_filter(there: bool = True) -> None:
         def runs(namespace: str = namespace, name: str = name) -> bool:
             text = metrics(namespace, f"deployment/{name}")
             found = [counter(text, each) is not None for each in ours]
-            return bool(text) and (all(found) if there else not any(found))
+            if there:
+                return all(found) and by_bucket(namespace, name)
+            return bool(text) and not any(found)
 
         until(f"the filter {'runs' if there else 'is gone'} in {name}", runs)
 

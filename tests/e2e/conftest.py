@@ -1,13 +1,15 @@
 """The mesh under test, the table of what was proved, and the logs of a failure."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import cluster
 import pytest
-import report
-import watching
 from cluster import FILTER, GATEWAY, NAMESPACE, SYSTEM
-from report import Proof
+from kit import watching
+from readme import Shell, copy_of_the_project
+from report import Proof, Table
 
 LOG_LINES = 10
 LOG_WIDTH = 200
@@ -18,43 +20,77 @@ INSECURE = "WASM_INSECURE_REGISTRIES"
 SERVED = '" 200 - via_upstream '
 
 
+TABLE = Table()
+
+
+def pytest_sessionstart() -> None:
+    """Says what is missing, before anything is built."""
+    if why := cluster.missing():
+        raise pytest.UsageError(why)
+    print(cluster.about())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The walk-through comes first: it begins with an empty cluster."""
     items.sort(key=lambda item: "walkthrough" not in item.nodeid)
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A heading for each module: the beginning of what it says about itself."""
+    assert isinstance(item, pytest.Function)
+    TABLE.heading(str(item.module.__doc__).partition(":")[0])
+
+
 @pytest.fixture
-def proof(request: pytest.FixtureRequest) -> Proof:
+def proof() -> Proof:
     """Says what was proved, and by which figure: a row of the table."""
-    return report.about(request.module.__doc__.partition(":")[0])
+    return TABLE.proof
 
 
 @pytest.fixture(scope="session")
 def empty() -> Iterator[None]:
     """A cluster with Istio, and our images in its registry; later as it was."""
-    if why := cluster.missing():
-        pytest.exit(why, returncode=2)
     mesh, gateway = cluster.mesh_config(), cluster.gateway_template()
     cluster.copy_files()
     cluster.push_images()
     yield
+    TABLE.heading("Clean-up")
     remove()
     if cluster.mesh_config() != mesh:
         cluster.set_mesh_config(mesh)
     cluster.set_gateway_template(gateway)
-    if left := cluster.ours():
-        pytest.exit(f"left behind: {left}", returncode=1)
+    left = cluster.ours()
+    assert not left, f"left behind: {left}"
+    assert cluster.mesh_config() == mesh
+    TABLE.proof("objects of ours left on the cluster", 0)
+
+
+@pytest.fixture
+def shell(empty: None, tmp_path: Path) -> Iterator[Shell]:
+    """A shell in a copy of the project, on a machine that knows shop.example."""
+    address = cluster.gateway_address()
+    (tmp_path / ".curlrc").write_text(f"resolve = {cluster.HOST}:80:{address}\n")
+    variables = {
+        "CURL_HOME": str(tmp_path),
+        "REGISTRY": cluster.registry(),
+        "TLS_VERIFY": os.environ.get("TLS_VERIFY", "false"),
+    }
+    shell = Shell(copy_of_the_project(), variables)
+    yield shell
+    shell.close()
 
 
 @pytest.fixture(scope="session")
 def labelled(empty: None) -> None:
-    """The counters' labels, from stat-tags/, and Envoy's metrics by cluster."""
+    """The counters' labels, from stat-tags/, Envoy's metrics by cluster, short drains."""
     values = cluster.values(FILTER / "stat-tags/values.yaml")
     config = cluster.mesh_config()
     config["defaultConfig"] |= values["meshConfig"]["defaultConfig"]
     _, inclusion = watching.annotation()
     matcher = {"inclusionRegexps": [inclusion]}
     config["defaultConfig"]["proxyStatsMatcher"] = matcher
+    # Istio's default is 45 seconds, and many tests wait until old filters are gone.
+    config["defaultConfig"]["drainDuration"] = "5s"
     port = cluster.registry().rpartition(":")[2]
     metadata = config["defaultConfig"].setdefault("proxyMetadata", {})
     insecure = [metadata.get(INSECURE, ""), f"{cluster.OWN_REGISTRY}:{port}"]
@@ -80,6 +116,20 @@ def remove() -> None:
     cluster.kubectl("delete", *namespace)
 
 
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """No letter for each test: the table tells of them."""
+    if report.failed:
+        failed, error = ("failed", "", "FAILED"), ("error", "", "ERROR")
+        return failed if report.when == "call" else error
+    return ("passed", "", "") if report.when == "call" else ("", "", "")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A row for a test that failed."""
+    if report.failed:
+        TABLE.row(f"{report.head_line}: failed, see below", mark="✘")
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Adds the last lines of the proxies' and istiod's logs to a failure."""
@@ -99,5 +149,5 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_terminal_summary() -> None:
-    """Prints the table."""
-    report.show()
+    """How much it was."""
+    print(f"\n{TABLE.proofs} proofs in {TABLE.elapsed} minutes")

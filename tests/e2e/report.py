@@ -1,38 +1,45 @@
-"""What the tests proved, as a table."""
+"""The table of what was proved, which grows while the tests run."""
 
+import textwrap
+import time
 from collections.abc import Callable
 
-from rich.console import Console
-from rich.table import Table
-
 WIDTH = 80
-FIGURE = 24
+INDENT = 7
 
 # Says what was proved, and by which figure.
 Proof = Callable[[str, object], None]
 
-PROOFS: list[tuple[str, str, str]] = []
 
+class Table:
+    """Headings, each with the minutes and seconds since the beginning, and rows."""
 
-def about(subject: str) -> Proof:
-    """Adds rows to the table, below the heading of this subject."""
+    def __init__(self) -> None:
+        self.proofs = 0
+        self._began = time.monotonic()
+        self._heading = ""
 
-    def prove(what: str, figure: object) -> None:
-        PROOFS.append((subject, what, str(figure)))
+    @property
+    def elapsed(self) -> str:
+        """Minutes and seconds since the beginning."""
+        minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+        return f"{minutes}:{seconds:02}"
 
-    return prove
+    def heading(self, text: str) -> None:
+        """Begins a part, unless it is the one that runs already."""
+        if text != self._heading:
+            self._heading = text
+            print(f"\n{self.elapsed:>5}  {text}", flush=True)
 
+    def row(self, what: str, figure: object = "", mark: str = "✔") -> None:
+        """One line, or more where it is long; the figure stands at the right."""
+        right = str(figure)
+        lines = textwrap.wrap(f"{mark} {what}", WIDTH - INDENT - len(right) - 1)
+        lines[-1] = lines[-1].ljust(WIDTH - INDENT - len(right)) + right
+        text = textwrap.indent("\n".join(lines).rstrip(), " " * INDENT)
+        print(text, flush=True)
 
-def show() -> None:
-    """Prints the table, 80 columns wide."""
-    table = Table(box=None, pad_edge=False, show_header=False, width=WIDTH)
-    table.add_column(ratio=1)
-    table.add_column(justify="right", max_width=FIGURE)
-    for n, (subject, what, figure) in enumerate(PROOFS):
-        if n == 0 or PROOFS[n - 1][0] != subject:
-            table.add_row("")
-            table.add_row(f"[bold]{subject}[/bold]")
-        table.add_row(f"[green]✔[/green] {what}", figure)
-    console = Console(width=WIDTH, highlight=False)
-    console.print(table)
-    console.print(f"\n{len(PROOFS)} proofs")
+    def proof(self, what: str, figure: object) -> None:
+        """A row that counts."""
+        self.proofs += 1
+        self.row(what, figure)

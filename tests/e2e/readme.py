@@ -1,0 +1,157 @@
+"""Commands of a README, run as a person types them, and the output that it shows.
+
+The output is compared with what the cluster says, without what differs from time to
+time: numbers, random hexadecimal digits, names of pods. `WRITE=1` puts what the cluster
+says into the README instead.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cluster
+from kit.envoy import ROOT
+
+BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+END = "@@@ "
+SECONDS = 180
+
+
+@dataclass
+class Command:
+    """One command, and the output that is shown."""
+
+    text: str
+    shown: str
+
+
+def commands(block: str) -> list[Command]:
+    """The commands of a block: `$ ` begins one, `> ` goes on with it."""
+    found: list[Command] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append(Command(line[2:], ""))
+        elif line.startswith("> "):
+            found[-1].text += "\n" + line[2:]
+        else:
+            found[-1].shown += line + "\n"
+    return found
+
+
+def written(each: Command) -> str:
+    """A command as the README writes it."""
+    return "$ " + each.text.replace("\n", "\n> ") + "\n" + each.shown
+
+
+def constant(output: str) -> str:
+    """An output without what differs between two runs."""
+    # Not the digits behind a decimal point: they may be that many.
+    output = re.sub(r"(?<!\.)\b(sha256:)?[0-9a-f]{16,}\b", "HEX", output)
+    output = re.sub(r"-[0-9a-f]{8,10}-[0-9a-z]{5}\b", "-POD", output)
+    output = output.replace(cluster.registry(), "registry.example")
+    output = re.sub(r"\d+(\.\d+)*", "N", output)
+    return re.sub(r"[ \t]+", " ", output)
+
+
+class Shell:
+    """A bash that a person types into."""
+
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
+        # A person has none of the variables that `make e2e` hands down.
+        own = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+        self._bash = subprocess.Popen(
+            ["bash"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=folder,
+            env={**own, **variables},
+        )
+
+    def run(self, command: str) -> str:
+        """The output of a command, which must not fail."""
+        assert self._bash.stdin
+        assert self._bash.stdout
+        self._bash.stdin.write(f'{{ {command}\n}} </dev/null\necho "{END}$?"\n')
+        self._bash.stdin.flush()
+        output = ""
+        timer = threading.Timer(SECONDS, self._bash.kill)
+        timer.start()
+        try:
+            for line in self._bash.stdout:
+                before, mark, code = line.partition(END)
+                output += before
+                if mark:
+                    assert int(code) == 0, f"$ {command}\n{output}"
+                    return output
+        finally:
+            timer.cancel()
+        raise AssertionError(f"not done in {SECONDS} s: $ {command}\n{output}")
+
+    def close(self) -> None:
+        """Ends it."""
+        self._bash.kill()
+        self._bash.communicate()
+
+
+def copy_of_the_project() -> Path:
+    """A folder in which a person may change what users change."""
+    folder = cluster.FILES / "walkthrough"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name in ("envoyfilter", "examples"):
+            shutil.copytree(entry, folder / entry.name)
+        else:
+            (folder / entry.name).symlink_to(entry)
+    return folder
+
+
+class Section:
+    """A part of a README: its commands are run, and their outputs compared."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.heading = text.splitlines()[0].lstrip("# ")
+        self.count = 0
+        self.different: list[str] = []
+
+    def run(self, shell: Shell, settle: Callable[[str, str], None]) -> None:
+        """Runs them; `text` has the outputs of now afterwards."""
+
+        def block(found: re.Match[str]) -> str:
+            said = commands(found[1])
+            for each in said:
+                self.count += 1
+                lines = shell.run(each.text).splitlines()
+                output = "".join(f"{line.rstrip()}\n" for line in lines)
+                settle(each.text, output)
+                if constant(output) != constant(each.shown):
+                    self.different.append(
+                        f"$ {each.text}\nREADME:\n{each.shown}\nhere:\n{output}"
+                    )
+                each.shown = output.replace(cluster.registry(), "registry.example")
+            return "```console\n" + "".join(map(written, said)) + "```"
+
+        self.text = BLOCK.sub(block, self.text)
+
+
+def sections(file: Path) -> list[Section]:
+    """The parts of a README, by the headings of all levels below the first."""
+    text = file.read_text()
+    return [Section(part) for part in re.split(r"^(?=###? )", text, flags=re.MULTILINE)]
+
+
+def settled(file: Path, parts: list[Section]) -> None:
+    """All outputs are as they were shown; with WRITE=1 they are shown now."""
+    if os.environ.get("WRITE"):
+        file.write_text("".join(part.text for part in parts))
+    else:
+        different = [each for part in parts for each in part.different]
+        assert not different, "\n".join(different)
