@@ -6,8 +6,10 @@ if [[ $# -gt 0 ]]; then
   echo "usage: image.sh
 
 Builds the image of target/bluegreen.wasm into the OCI layout target/image. Its
-digest depends on the module, the package section of Cargo.toml and the version
-of buildah; not on the folder, the time or the user."
+digest depends on the module, the package section of Cargo.toml, SOURCE and the
+version of buildah; not on the folder, the time or the user.
+SOURCE is the address of the source code, for its label; if it is not set, the
+\`repository\` of Cargo.toml."
   [[ $1 == --help ]] && exit || exit 2
 fi
 
@@ -31,7 +33,7 @@ label title "$(package name)"
 label description "$(package description)"
 label version "$(package version)"
 label licenses "$(package license)"
-label source "$(package repository)"
+label source "${SOURCE:-$(package repository)}"
 
 build=(
   buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs build

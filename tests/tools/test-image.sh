@@ -32,20 +32,26 @@ same() { # WHAT EXPECTED FOUND
 
 # ------------------------------------------------------------------ two builds
 
+export SOURCE=https://git.example/bluegreen
+
+copy() { # FOLDER: what an image is made of, to there
+  mkdir "$1"
+  tar --create --file - Cargo.toml envoyfilter/image target/bluegreen.wasm tests/tools |
+    tar --extract --file - --directory "$1"
+}
 digest() { # FOLDER: builds the image there
   "$1/tests/tools/image.sh" | sed -n 's/^digest //p'
 }
-copy=$work/copy
-mkdir "$copy"
-tar --create --file - Cargo.toml envoyfilter/image target/bluegreen.wasm tests/tools |
-  tar --extract --file - --directory "$copy"
+one=$work/one other=$work/other
+copy "$one"
+copy "$other"
 # What a builder's umask and clock leave on the file, and who that is.
-chmod 600 "$copy/target/bluegreen.wasm"
-[[ $(id -u) != 0 ]] || chown 65534:65534 "$copy/target/bluegreen.wasm"
-touch --date=2001-02-03 "$copy/target/bluegreen.wasm"
+chmod 600 "$other/target/bluegreen.wasm"
+[[ $(id -u) != 0 ]] || chown 65534:65534 "$other/target/bluegreen.wasm"
+touch --date=2001-02-03 "$other/target/bluegreen.wasm"
 
-digest=$(digest .)
-same 'two builds differ' "$digest" "$(umask 077 && digest "$copy")"
+digest=$(digest "$one")
+same 'two builds differ' "$digest" "$(umask 077 && digest "$other")"
 ok 'the same digest from another folder, umask and file time'
 
 # ------------------------------------------------------------- push to a registry
@@ -55,6 +61,7 @@ version: 0.1
 storage: {filesystem: {rootdirectory: $work/registry}}
 http: {addr: "127.0.0.1:0"}
 TEXT
+touch "$work/registry.log" # it is read before the registry may have begun
 docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
 registry=$!
 host=
@@ -70,13 +77,13 @@ echo '{}' >"$work/auth.json"
 export REGISTRY_AUTH_FILE=$work/auth.json
 
 target=$host/team/bluegreen
-if error=$(tests/tools/push.sh "$target:1" 2>&1); then
+if error=$("$one/tests/tools/push.sh" "$target:1" 2>&1); then
   fail 'pushed by plain HTTP, unasked'
 fi
 [[ $error == *TLS_VERIFY=false* ]] || fail 'no hint at TLS_VERIFY' "$error"
 ok 'refused by plain HTTP, and what to do is said'
 
-pushed=$(TLS_VERIFY=false tests/tools/push.sh "$target:1")
+pushed=$(TLS_VERIFY=false "$one/tests/tools/push.sh" "$target:1")
 same 'the url' "url: oci://$target@$digest" "$pushed"
 ok 'pushed; the url has the digest of the build'
 
@@ -112,4 +119,5 @@ for label in title:bluegreen "version:$version" licenses:Apache-2.0; do
   holds "$work/config" "\"org.opencontainers.image.${label%%:*}\":\"${label#*:}\""
 done
 holds "$work/config" '"org.opencontainers.image.description":"'
-ok 'its labels tell title, version, licence and description'
+holds "$work/config" "\"org.opencontainers.image.source\":\"$SOURCE\""
+ok 'its labels tell title, version, licence, source and description'
