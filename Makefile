@@ -48,7 +48,7 @@ push: $(if $(IMAGE),image) ## Push it, and say its url: make push IMAGE=registry
 ##@ Test
 
 .PHONY: test
-test: test-unit test-module test-fuzz test-envoy test-browser test-build test-image ## Everything below, but the long fuzzing
+test: test-unit test-module test-fuzz test-envoy test-browser test-build test-image test-watching ## Everything below, but the long fuzzing and e2e
 
 .PHONY: test-unit
 test-unit: ## The core: unit and property tests; what the README says
@@ -85,6 +85,33 @@ test-image: build ## The image: built twice, pushed, and pulled from a registry
 	@$(tools)/need.sh buildah skopeo curl docker-registry
 	@$(logged) --show '^✔' test-image $(tools)/test-image.sh
 
+.PHONY: test-watching
+test-watching: $(venv)/.installed ## Alerts and dashboard, by Prometheus, on made-up series
+	@$(tools)/need.sh prometheus
+	@$(tested) test-watching $(bin)/python -m pytest -o cache_dir=target/pytest tests/watching
+
+.PHONY: e2e
+e2e: $(venv)/.installed ## What users apply, on the cluster of KUBECONFIG: minutes
+	@$(tools)/need.sh kubectl cargo cc buildah skopeo curl prometheus
+	@$(logged) chromium $(tools)/chromium.sh
+	@$(logged) --live e2e $(bin)/python -m pytest -o cache_dir=target/pytest -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e
+
+##@ Measure
+
+.PHONY: bench
+bench: .bench-ready ## Cost per request, into benches/RESULTS.md (or of some CASES)
+	@$(bin)/python benches/run.py $(if $(CASES),--cases $(CASES)) \
+	  $(if $(ANNOTATE),--annotate)
+
+.PHONY: bench-quick
+bench-quick: .bench-ready ## The main rows only, on the screen
+	@$(bin)/python benches/run.py --quick
+
+# The modules that ours is compared with are cut to the same callbacks.
+.bench-ready: build $(venv)/.installed $(lastword $(envoys))
+	@$(tools)/need.sh valgrind h2load
+	@$(logged) bench-modules benches/build-modules.sh
+
 ##@ Lint
 
 .PHONY: lint
@@ -100,7 +127,7 @@ lint-rust: ## rustfmt, and clippy for this machine and for the module
 
 .PHONY: lint-shell
 lint-shell: $(venv)/.lint-installed ## shellcheck
-	@$(logged) shellcheck $(bin)/shellcheck .ci/run $(tools)/*.sh
+	@$(logged) shellcheck $(bin)/shellcheck .ci/run $(tools)/*.sh benches/*.sh
 
 .PHONY: lint-yaml
 lint-yaml: $(venv)/.lint-installed ## yamllint

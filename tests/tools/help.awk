@@ -4,13 +4,19 @@ BEGIN {
   FS = ":.*## "
 }
 /^##@ / { print "\n" substr($0, 5) }
-/^[a-z][a-z-]*:.*## / { printf "  %-13s %s\n", $1, $2 }
+/^[a-z][a-z0-9-]*:.*## / { printf "  %-13s %s\n", $1, $2 }
 END {
   print "\nVariables"
   print "  KEEP=1                     make demo: leave it running, to play with"
   print "  ENVOY=/usr/bin/envoy       make demo: another Envoy"
   print "  IMAGE=registry/name:tag    make push: where to"
+  print "  SOURCE=https://host/name   make image, push: where its source is, as a label"
   print "  TLS_VERIFY=false           make push: to a registry that speaks plain HTTP"
+  print "  CASES='returning new*'     make bench: only these rows"
+  print "  ANNOTATE=1                 make bench: keep the profiles"
+  print "  MODULE=other.wasm          make bench: another module"
+  print "  REGISTRY=address:port      make e2e: where the images go"
+  print "  ONLY=walkthrough           make e2e: only tests with this in their names"
   print "  FUZZ_SECONDS=600           make fuzz: how long"
   print "  WASM_TOOLCHAIN=debian      make build: Debian's Rust (or: rustup)"
   print "  V=1                        all output on the screen, none in target/logs"

@@ -4,19 +4,21 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: logged.sh [--show REGEX] NAME COMMAND [ARGUMENTS]
+usage: logged.sh [--show REGEX | --live] NAME COMMAND [ARGUMENTS]
 
 Runs COMMAND with its output in target/logs/NAME.log. Prints one line that says
 how it went and how long it took, then the lines of the output that match REGEX
 (extended). If it fails: the end of the output, and its exit code.
-V=1 prints everything as it comes.
+--live prints everything as it comes, and keeps it as well; V=1 keeps nothing.
 TEXT
 }
 
 show=
+live=
 case ${1:-} in
   '' | -h | --help) usage && exit ;;
   --show) show=$2 && shift 2 ;;
+  --live) live=1 && shift ;;
 esac
 name=$1
 shift
@@ -29,6 +31,14 @@ log=target/logs/$name.log
 mkdir -p "$(dirname "$log")"
 : >"$log"
 SECONDS=0
+status=0
+
+if [[ $live ]]; then
+  "$@" 2>&1 </dev/null | tee "$log" || status=$?
+  printf '%-14s %s, %d s; all of it is in %s\n' "$name" \
+    "$([[ $status == 0 ]] && echo ok || echo FAILED)" "$SECONDS" "$log"
+  exit "$status"
+fi
 
 # On a terminal: the seconds and the last line, until the command ends.
 watch() {
@@ -46,7 +56,6 @@ else
   printf '%-14s ...  %s\n' "$name" "$log" >&2
 fi
 
-status=0
 "$@" >"$log" 2>&1 </dev/null || status=$?
 
 if [[ -t 2 ]]; then

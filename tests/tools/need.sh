@@ -3,7 +3,8 @@
 set -euo pipefail
 
 if [[ ${1:-} == --help || $# == 0 ]]; then
-  echo "usage: need.sh cargo|cc|python|buildah|skopeo|curl|docker-registry...
+  echo "usage: need.sh cargo|cc|python|buildah|skopeo|curl|docker-registry|
+  prometheus|kubectl|valgrind|h2load...
 
 Fails if one of them is missing or too old: says the version that is wanted, the
 one that was found, and the command that installs it."
@@ -57,8 +58,24 @@ for need in "$@"; do
     skopeo)
       check skopeo 1.9 "$(version skopeo --version)" 'apt-get install skopeo'
       ;;
+    valgrind)
+      check valgrind 3.19 "$(version valgrind --version)" 'apt-get install valgrind'
+      ;;
+    h2load)
+      # --rps and --log-file.
+      check h2load 1.43 "$(version h2load --version)" 'apt-get install nghttp2-client'
+      ;;
     curl | docker-registry)
       command -v "$need" >/dev/null || missing "$need" none "apt-get install $need"
+      ;;
+    prometheus)
+      check prometheus 2.42 "$(version prometheus --version)" \
+        'apt-get install --no-install-recommends prometheus'
+      command -v promtool >/dev/null || missing promtool none 'it comes with prometheus'
+      ;;
+    kubectl)
+      check kubectl 1.30 "$(version kubectl version --client)" \
+        'https://kubernetes.io/docs/tasks/tools/'
       ;;
     *)
       echo "need.sh: unknown: $need" >&2
