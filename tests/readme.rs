@@ -111,6 +111,35 @@ fn put(json: &mut Value, path: &str, value: Value) {
 }
 
 #[test]
+fn its_costs_are_those_that_were_measured() {
+    // Case, added, ratio: the first two cells, and the one behind the module's share.
+    let results = read("benches/RESULTS.md");
+    let measured: BTreeSet<[&str; 3]> = cells(&results)
+        .filter(|row| row.len() == 6)
+        .map(|row| [row[0], row[1], row[3]])
+        .collect();
+    let readme = read("README.md");
+    let table = readme.split("<!-- cost -->").nth(1).expect("the mark");
+    let table = table.trim_start().split("\n\n").next().expect("a table");
+    let rows: Vec<_> = cells(table).skip(2).collect();
+    assert!(rows.len() > 8, "{table}");
+    for row in rows {
+        assert!(
+            measured.iter().any(|found| *found == *row),
+            "not in RESULTS.md: {row:?}"
+        );
+    }
+}
+
+/// The rows of a Markdown file's tables.
+fn cells(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    text.lines().filter_map(|line| {
+        let row = line.strip_prefix('|')?.strip_suffix('|')?;
+        Some(row.split('|').map(str::trim).collect())
+    })
+}
+
+#[test]
 fn every_target_of_make_that_is_named_exists() {
     let makefile = read("Makefile");
     for file in ["README.md", "CONTRIBUTING.md", "examples/local/README.md"] {
