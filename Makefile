@@ -38,7 +38,7 @@ demo: build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it w
 .PHONY: image
 image: build ## The OCI image that Istio pulls: target/image
 	@$(tools)/need.sh buildah
-	@$(logged) --show '^(target/image|digest) ' image $(tools)/image.sh
+	@$(logged) --show '^(target/image|digest|image.sh:) ' image $(tools)/image.sh
 
 .PHONY: push
 push: $(if $(IMAGE),image) ## Push it, and say its url: make push IMAGE=registry/name:tag

@@ -13,8 +13,11 @@ GREEN = 30
 pytestmark = pytest.mark.usefixtures("shop")
 
 
-def check_split(users: list[User], proof: Proof) -> None:
-    """Everybody stays, where the bucket says, and the share is the weights'."""
+def check_split(users: list[User], known: str, proof: Proof) -> None:
+    """Everybody stays, where the bucket says, and the share is the weights'.
+
+    `known` says by what the filter knows them.
+    """
     assert all(answer.status == 200 for user in users for answer in user.answers)
     flipped = [user for user in users if len(user.seen) > 1]
     assert not flipped
@@ -25,7 +28,7 @@ def check_split(users: list[User], proof: Proof) -> None:
     expected = len(users) * GREEN / 100
     deviation = sqrt(expected * (1 - GREEN / 100))
     assert abs(green - expected) < 4 * deviation
-    proof(f"{len(users)} new users, on green", green)
+    proof(f"{len(users)} new users by {known}, on green", green)
     proof(
         "expected, ± four standard deviations", f"{expected:.0f} ± {4 * deviation:.0f}"
     )
@@ -35,7 +38,7 @@ def check_split(users: list[User], proof: Proof) -> None:
 def test_by_cookie(proof: Proof) -> None:
     users = [User() for _ in range(USERS)]
     all_ask(users, TIMES)
-    check_split(users, proof)
+    check_split(users, "cookie", proof)
     for user in users:
         first, *later = (answer.all("set-cookie") for answer in user.answers)
         assert len(first) == 1
@@ -49,7 +52,7 @@ def test_by_cookie(proof: Proof) -> None:
 def test_by_identity_header(proof: Proof) -> None:
     users = [User(name=f"user-{n}@shop.example") for n in range(USERS)]
     all_ask(users, TIMES)
-    check_split(users, proof)
+    check_split(users, "identity header", proof)
     cookies = [user for user in users if user.cookie]
     assert not cookies
     proof("cookies set for users with an identity header", len(cookies))

@@ -29,6 +29,6 @@ def extensions(shop: None) -> Iterator[None]:
 def test_sticky_and_tagged(proof: Proof) -> None:
     users = [User() for _ in range(USERS)]
     all_ask(users, TIMES)
-    check_split(users, proof)
+    check_split(users, "cookie", proof)
     assert ask(x_version_pin="green").tags == ["green"]
     proof("pinned requests on their version", 1)

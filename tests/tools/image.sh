@@ -33,7 +33,11 @@ label title "$(package name)"
 label description "$(package description)"
 label version "$(package version)"
 label licenses "$(package license)"
-label source "${SOURCE:-$(package repository)}"
+source=${SOURCE:-$(package repository)}
+if [[ ! $source ]]; then
+  echo 'image.sh: no label says where the source is; SOURCE=https://HOST/NAME does' >&2
+fi
+label source "$source"
 
 build=(
   buildah --root "$work/root" --runroot "$work/run" --storage-driver vfs build
