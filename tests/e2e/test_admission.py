@@ -14,6 +14,9 @@ VERSIONS = ["v1", "v1beta1", "v1alpha3"]
 RAMP = [(100, 0), (90, 10), (70, 30), (50, 50), (0, 100)]
 POLICY = FILTER / "admission.yaml"
 
+IN_PINS = "in the routes that match the header x-version-pin."
+RETRIES = {"attempts": 3, "perTryTimeout": "2s", "retryOn": "5xx"}
+
 Http = list[cluster.Json]
 
 pytestmark = pytest.mark.usefixtures("shop")
@@ -35,6 +38,26 @@ def weigh(routes: Http, *weights: int) -> Http:
 def single(routes: Http) -> Http:
     """Only blue is listed."""
     routes[-1]["route"] = [{"destination": {"host": "shop", "subset": "blue"}}]
+    return routes
+
+
+def reversed_order(routes: Http) -> Http:
+    """Green is listed first, with the weight that it has."""
+    routes[-1]["route"].reverse()
+    return routes
+
+
+def other_versions(routes: Http) -> Http:
+    """Other versions than before: they have an order of their own."""
+    for destination, subset in zip(routes[-1]["route"], ("v2", "v1"), strict=True):
+        destination["destination"]["subset"] = subset
+    return routes
+
+
+def limited(routes: Http, *, which: slice = slice(None), **limits: object) -> Http:
+    """Some routes, or all, with a timeout or retries."""
+    for route in routes[which]:
+        route |= limits
     return routes
 
 
@@ -87,10 +110,41 @@ REFUSED: list[tuple[str, Callable[[Http], Http], str]] = [
         lambda routes: [routes[0], routes[-1], routes[1]],
         "move it below the routes that match the header x-version-pin.",
     ),
+    (
+        "the other order",
+        reversed_order,
+        "keep the destinations in the order that they have, blue, green.",
+    ),
+    (
+        "a timeout that the pins lack",
+        lambda routes: limited(routes, which=slice(2, 3), timeout="5s"),
+        f"repeat its `timeout` and `retries` {IN_PINS}",
+    ),
+    (
+        "a pin with another timeout",
+        lambda routes: limited(
+            limited(routes, timeout="5s"), which=slice(1, 2), timeout="9s"
+        ),
+        f"repeat its `timeout` and `retries` {IN_PINS}",
+    ),
+    (
+        "pins with other retries",
+        lambda routes: limited(
+            limited(routes, retries=RETRIES),
+            which=slice(0, 2),
+            retries=RETRIES | {"attempts": 1},
+        ),
+        f"repeat its `timeout` and `retries` {IN_PINS}",
+    ),
 ]
 ALLOWED: list[tuple[str, Callable[[Http], Http]]] = [
     *((f"{b}/{g}", lambda r, b=b, g=g: weigh(r, b, g)) for b, g in RAMP),
     ("without pins", lambda routes: routes[-1:]),
+    ("other versions", other_versions),
+    (
+        "pins that repeat timeout and retries",
+        lambda routes: limited(routes, timeout="5s", retries=RETRIES),
+    ),
     ("with a match, and a route after it", matched),
     ("a route of another name", otherwise_named),
 ]
