@@ -1,23 +1,8 @@
-//! Reads cookies: the `Cookie` header of RFC 6265bis 5.8.3 as strangers write it.
+//! Reads cookies: a line of the `Cookie` header of RFC 6265bis 5.8.3, as strangers
+//! write it.
 //!
 //! Names are compared with their case, values count without their quotes, and
 //! what is no pair is skipped. Nothing is copied.
-
-/// What stands between the cookies of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
-    /// One header line: `a=1; b=2`.
-    Line,
-    /// Several header lines as Envoy's properties join them: `a=1; b=2,c=3`. A
-    /// comma inside of a value ends it here.
-    JoinedLines,
-}
-
-impl Layout {
-    fn separates(self, byte: u8) -> bool {
-        byte == b';' || (byte == b',' && self == Self::JoinedLines)
-    }
-}
 
 /// Finds the cookies of some names, each of which stands for a `K`.
 ///
@@ -66,22 +51,22 @@ impl<K: Copy> Finder<K> {
         }
     }
 
-    /// Shows `visit` the cookies in the order of `value`: what each one's name
+    /// Shows `visit` the cookies in the order of `line`: what each one's name
     /// stands for, and its value without the white space around it and without
     /// quotes.
-    pub fn each<'v>(&self, value: &'v [u8], layout: Layout, mut visit: impl FnMut(K, &'v [u8])) {
+    pub fn each<'l>(&self, line: &'l [u8], mut visit: impl FnMut(K, &'l [u8])) {
         // The window's end: the place behind its last byte.
         let mut end = self.window;
-        while let Some(last) = value.get(end.wrapping_sub(1)) {
+        while let Some(last) = line.get(end.wrapping_sub(1)) {
             let distance = self
                 .moves
                 .get(usize::from(*last))
                 .map_or(1, |by| usize::from(*by));
             if distance == 0 {
                 let start = end.wrapping_sub(self.window);
-                if self.may_begin_at(start, value) {
+                if self.may_begin_at(start, line) {
                     for (key, name) in &self.names {
-                        if let Some(value) = value_of_piece_at(start, value, name, layout) {
+                        if let Some(value) = value_of_piece_at(start, line, name) {
                             visit(*key, value);
                         }
                     }
@@ -106,21 +91,15 @@ impl<K> Finder<K> {
 ///
 /// The name is looked at first: it is never there twice in less than its length, so
 /// no bytes around it are looked at again and again, whatever a stranger writes.
-fn value_of_piece_at<'v>(
-    start: usize,
-    line: &'v [u8],
-    name: &str,
-    layout: Layout,
-) -> Option<&'v [u8]> {
+fn value_of_piece_at<'l>(start: usize, line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     let (before, rest) = line.split_at_checked(start)?;
     let rest = rest.strip_prefix(name.as_bytes())?;
     let last = before.trim_ascii_end().last();
-    if last.is_some_and(|byte| !layout.separates(*byte)) {
+    if last.is_some_and(|byte| *byte != b';') {
         return None;
     }
     let value = rest.trim_ascii_start().strip_prefix(b"=")?;
-    let mut values = value.split(|byte| layout.separates(*byte));
-    let value = values.next()?.trim_ascii();
+    let value = value.split(|byte| *byte == b';').next()?.trim_ascii();
     let unquoted = value
         .strip_prefix(b"\"")
         .and_then(|v| v.strip_suffix(b"\""));
@@ -131,9 +110,9 @@ fn value_of_piece_at<'v>(
 mod tests {
     use super::*;
 
-    fn values<'v>(line: &'v [u8], layout: Layout, name: &str) -> Vec<&'v [u8]> {
+    fn values<'l>(line: &'l [u8], name: &str) -> Vec<&'l [u8]> {
         let mut values = Vec::new();
-        Finder::new(vec![((), name.into())]).each(line, layout, |(), value| values.push(value));
+        Finder::new(vec![((), name.into())]).each(line, |(), value| values.push(value));
         values
     }
 
@@ -143,7 +122,7 @@ mod tests {
         let finder = Finder::new(names.map(|name| (name, name.into())).into());
         let line = b"xa-id=0; a-pin=1; a-id=2;id=3; a-id-2=4; pid=5; a-idd=6; a-id=7; id";
         let mut found = Vec::new();
-        finder.each(line, Layout::Line, |name, value| found.push((name, value)));
+        finder.each(line, |name, value| found.push((name, value)));
         let expected = [
             ("a-pin", b"1"),
             ("a-id", b"2"),
@@ -158,10 +137,10 @@ mod tests {
     fn names_may_be_long_and_values_short() {
         let name = "n".repeat(256);
         let line = format!("{name}=1; nn=2; {name}n=3");
-        assert_eq!(values(line.as_bytes(), Layout::Line, &name), [b"1"]);
-        assert_eq!(values(line.as_bytes(), Layout::Line, "nn"), [b"2"]);
-        assert!(values(b"n", Layout::Line, &name).is_empty());
-        assert!(values(b"", Layout::Line, "n").is_empty());
+        assert_eq!(values(line.as_bytes(), &name), [b"1"]);
+        assert_eq!(values(line.as_bytes(), "nn"), [b"2"]);
+        assert!(values(b"n", &name).is_empty());
+        assert!(values(b"", "n").is_empty());
     }
 
     #[test]
@@ -185,16 +164,7 @@ mod tests {
             (b"b=1,a=2", &[]),
         ];
         for (line, expected) in rows {
-            assert_eq!(values(line, Layout::Line, "a"), expected, "{line:?}");
+            assert_eq!(values(line, "a"), expected, "{line:?}");
         }
-    }
-
-    #[test]
-    fn joined_lines_are_split_at_commas_too() {
-        let joined = b"b=1; c=2,a=3,d=4; a=5";
-        assert_eq!(
-            values(joined, Layout::JoinedLines, "a"),
-            [b"3".as_slice(), b"5"]
-        );
     }
 }

@@ -5,7 +5,8 @@
 
 use crate::bucket::Bucket;
 use crate::config::{Config, When};
-use crate::facts::{RequestFacts, ResponseFacts};
+use crate::facts::{Bytes, RequestFacts, ResponseFacts};
+use crate::headers::Headers;
 use crate::identity::CookieId;
 use crate::metrics::{Counted, Reason, Served, Source};
 use crate::pin::{self, Wish};
@@ -13,6 +14,7 @@ use crate::role::Role;
 use crate::rollout::{Rollout, VersionIndex};
 use crate::set_cookie::SetCookie;
 use crate::user::{Jar, User, know};
+use std::cell::OnceCell;
 
 /// What to do with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,14 +94,15 @@ pub fn request<'c>(
     own_version: Option<&str>,
     facts: &impl RequestFacts,
 ) -> Option<RequestDecision<'c>> {
-    let place = config
-        .rollouts
-        .find(|| facts.header(":authority"), || facts.header(":path"))?;
+    if role == Role::Server {
+        return serve(config, own_version, facts);
+    }
+    let headers = facts.headers();
+    let place = find(config, || &headers)?;
     let rollout = config.rollouts.get(place)?;
     Some(match role {
-        Role::Server => serve(config, rollout, own_version, facts),
-        Role::Gateway => route_stranger(config, place, rollout, facts),
-        Role::Client => route_workload(config, place, rollout, facts),
+        Role::Gateway => route_stranger(config, place, rollout, &headers, facts),
+        Role::Client | Role::Server => route_workload(config, place, rollout, &headers),
     })
 }
 
@@ -116,18 +119,25 @@ pub fn response<'c>(
     }
 }
 
+/// The place of the first rollout that matches; asks for headers if that depends on them.
+fn find<'h>(config: &Config, headers: impl Fn() -> &'h Headers<'h>) -> Option<u16> {
+    let of = |name| headers().first(name);
+    config.rollouts.find(|| of(":authority"), || of(":path"))
+}
+
 /// A gateway's request: its caller is a stranger, whose bucket never counts.
 fn route_stranger<'c>(
     config: &'c Config,
     place: u16,
     rollout: &'c Rollout,
+    headers: &Headers<'_>,
     facts: &impl RequestFacts,
 ) -> RequestDecision<'c> {
     let asked =
-        pin_in_header(config, rollout, facts).or_else(|| pin_in_query(config, rollout, facts));
+        pin_in_header(config, rollout, headers).or_else(|| pin_in_query(config, rollout, headers));
     let (user, jar) = match asked {
         Some((_, Wish::Version(_))) => (User::Unknown, Jar::default()),
-        _ => know(config, rollout, asked.is_none(), facts),
+        _ => know(config, rollout, asked.is_none(), headers),
     };
     let asked = asked.or(jar.pin.map(|wish| (Source::PinCookie, wish)));
 
@@ -158,7 +168,7 @@ fn route_stranger<'c>(
         }
         _ => {}
     }
-    choice.https = choice.needs_scheme(config) && came_by_https(facts);
+    choice.https = choice.needs_scheme(config) && came_by_https(headers);
     RequestDecision {
         pin,
         bucket,
@@ -173,11 +183,11 @@ fn route_workload<'c>(
     config: &'c Config,
     place: u16,
     rollout: &'c Rollout,
-    facts: &impl RequestFacts,
+    headers: &Headers<'_>,
 ) -> RequestDecision<'c> {
     let mut rejected = Vec::new();
     let mut choice = Choice::new(place, false);
-    let pin = match pin_in_header(config, rollout, facts) {
+    let pin = match pin_in_header(config, rollout, headers) {
         Some((source, Wish::Version(version))) => {
             choice.source = source;
             choice.pinned = Some(version);
@@ -185,10 +195,11 @@ fn route_workload<'c>(
         }
         _ => Edit::Keep,
     };
-    // All values at once: with two headers Envoy would roll dice.
-    let sent = facts.all_values(&config.bucket_header);
+    let mut values = headers.all(&config.bucket_header);
+    let sent = values.next();
+    // With two headers Envoy would roll dice.
     let plain = sent
-        .as_ref()
+        .filter(|_| values.next().is_none())
         .and_then(|sent| Bucket::parse(sent, rollout.weight_total));
     let bucket = if plain.is_some() {
         if choice.pinned.is_none() {
@@ -202,7 +213,7 @@ fn route_workload<'c>(
         let user = if choice.pinned.is_some() {
             User::Unknown
         } else {
-            let (user, jar) = know(config, rollout, false, facts);
+            let (user, jar) = know(config, rollout, false, headers);
             if jar.is_malformed() {
                 rejected.push(Reason::CookieMalformed);
             }
@@ -226,41 +237,48 @@ fn route_workload<'c>(
 /// A server's request: nothing is touched, a pin for another version is counted.
 fn serve<'c>(
     config: &'c Config,
-    rollout: &Rollout,
     own_version: Option<&str>,
     facts: &impl RequestFacts,
-) -> RequestDecision<'c> {
-    let mut rejected = Vec::new();
-    if let Some(own) = own_version
-        && let Some((_, Wish::Version(pinned))) = pin_in_header(config, rollout, facts)
-        && rollout.version_name(pinned) != own
-    {
-        rejected.push(Reason::Misrouted);
-    }
-    RequestDecision {
+) -> Option<RequestDecision<'c>> {
+    let headers = OnceCell::new();
+    let place = find(config, || headers.get_or_init(|| facts.headers()))?;
+    let rollout = config.rollouts.get(place)?;
+    let misrouted = || {
+        let name = &config.pin.as_ref()?.header;
+        // One header alone is cheaper, unless all of them are there already.
+        let pin: Bytes = match headers.get() {
+            Some(headers) => headers.first(name)?.into(),
+            None => facts.header(name)?,
+        };
+        let Wish::Version(pinned) = Wish::of(&pin, rollout) else {
+            return None;
+        };
+        (rollout.version_name(pinned) != own_version?).then_some(Reason::Misrouted)
+    };
+    Some(RequestDecision {
         pin: Edit::Keep,
         bucket: Edit::Keep,
-        rejected,
+        rejected: own_version.and_then(|_| misrouted()).into_iter().collect(),
         memory: Memory::Server,
-    }
+    })
 }
 
 fn pin_in_header(
     config: &Config,
     rollout: &Rollout,
-    facts: &impl RequestFacts,
+    headers: &Headers<'_>,
 ) -> Option<(Source, Wish)> {
-    let value = facts.header(&config.pin.as_ref()?.header)?;
-    Some((Source::PinHeader, Wish::of(&value, rollout)))
+    let value = headers.first(&config.pin.as_ref()?.header)?;
+    Some((Source::PinHeader, Wish::of(value, rollout)))
 }
 
 fn pin_in_query(
     config: &Config,
     rollout: &Rollout,
-    facts: &impl RequestFacts,
+    headers: &Headers<'_>,
 ) -> Option<(Source, Wish)> {
     let name = config.pin.as_ref()?.query.as_ref()?;
-    let wish = pin::in_query(&facts.header(":path")?, name, rollout)?;
+    let wish = pin::in_query(headers.first(":path")?, name, rollout)?;
     Some((Source::PinQuery, wish))
 }
 
@@ -275,10 +293,10 @@ fn pin_of_the_unpinned(config: &Config, asked: Option<(Source, Wish)>) -> Edit<&
 }
 
 /// Whether the caller came by https: `x-forwarded-proto`, else `:scheme`.
-fn came_by_https(facts: &impl RequestFacts) -> bool {
-    facts
-        .header("x-forwarded-proto")
-        .or_else(|| facts.header(":scheme"))
+fn came_by_https(headers: &Headers<'_>) -> bool {
+    headers
+        .first("x-forwarded-proto")
+        .or_else(|| headers.first(":scheme"))
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
 }
 
@@ -362,20 +380,13 @@ fn answer<'c>(
     }
 }
 
-/// The version by the name of the cluster, `outbound|80|SUBSET|host`, of a
-/// response that an upstream gave.
+/// The version by the name of the cluster that answered, `outbound|80|SUBSET|host`.
 fn served_by_cluster(rollout: &Rollout, facts: &impl ResponseFacts) -> Served {
-    let from_upstream = facts
-        .code_details()
-        .is_some_and(|details| *details == *b"via_upstream");
     let version = || {
-        let cluster = facts.cluster()?;
+        let cluster = facts.answering_cluster()?;
         rollout.version(cluster.split(|&b| b == b'|').nth(2)?)
     };
-    from_upstream
-        .then(version)
-        .flatten()
-        .map_or(Served::None, Served::Version)
+    version().map_or(Served::None, Served::Version)
 }
 
 /// The name of the version that served, when it was another than the pinned one.

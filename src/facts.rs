@@ -1,8 +1,9 @@
 //! What a decision may ask of the host: the wall between the core and Envoy.
 //!
-//! Each answer costs a hostcall (a header or property that is there: about 11,000
-//! instructions), so they are asked for one by one, when an answer depends on them.
+//! Each answer costs a hostcall (one that brings bytes about 11,000 instructions),
+//! so they are asked for one by one, when something depends on them.
 
+use crate::headers::Headers;
 use std::borrow::Cow;
 
 /// What the host answers: bytes that it lends for as long as the callback lasts,
@@ -11,10 +12,10 @@ pub type Bytes<'h> = Cow<'h, [u8]>;
 
 /// What a decision may ask about a request. Values are a stranger's bytes.
 pub trait RequestFacts {
-    /// The first value of a request header, pseudo headers included.
+    /// All request headers: for who needs more than one of them.
+    fn headers(&self) -> Headers<'_>;
+    /// The first value of one request header: for who needs no other.
     fn header(&self, name: &str) -> Option<Bytes<'_>>;
-    /// All values of a request header, joined with `,`.
-    fn all_values(&self, name: &str) -> Option<Bytes<'_>>;
     /// A random number, for an identity.
     fn random(&self) -> Option<u64>;
 }
@@ -23,8 +24,7 @@ pub trait RequestFacts {
 pub trait ResponseFacts {
     /// The first value of a response header.
     fn header(&self, name: &str) -> Option<Bytes<'_>>;
-    /// Who made the response (Envoy: `response.code_details`).
-    fn code_details(&self) -> Option<Bytes<'_>>;
-    /// The name of the cluster that the request went to (Envoy: `xds.cluster_name`).
-    fn cluster(&self) -> Option<Bytes<'_>>;
+    /// The name of the cluster that the response came from (Envoy: `xds.cluster_name`);
+    /// `None` when no upstream gave it (`response.code_details` is not `via_upstream`).
+    fn answering_cluster(&self) -> Option<Bytes<'_>>;
 }

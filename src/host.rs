@@ -10,6 +10,7 @@
 mod answers;
 
 use crate::facts::{Bytes, RequestFacts, ResponseFacts};
+use crate::headers::Headers;
 use answers::Answers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
@@ -36,12 +37,12 @@ impl Request {
 }
 
 impl RequestFacts for Request {
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        self.0.header(MapType::HttpRequestHeaders, name)
+    fn headers(&self) -> Headers<'_> {
+        self.0.headers(MapType::HttpRequestHeaders)
     }
 
-    fn all_values(&self, name: &str) -> Option<Bytes<'_>> {
-        self.0.property(&["request", "headers", name].join("\0"))
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
+        self.0.header(MapType::HttpRequestHeaders, name)
     }
 
     fn random(&self) -> Option<u64> {
@@ -74,11 +75,11 @@ impl ResponseFacts for Response {
         self.0.header(MapType::HttpResponseHeaders, name)
     }
 
-    fn code_details(&self) -> Option<Bytes<'_>> {
-        self.0.property("response\0code_details")
-    }
-
-    fn cluster(&self) -> Option<Bytes<'_>> {
+    fn answering_cluster(&self) -> Option<Bytes<'_>> {
+        let details = self.0.property("response\0code_details")?;
+        if *details != *b"via_upstream" {
+            return None;
+        }
         self.0.property("xds\0cluster_name")
     }
 }
@@ -198,6 +199,13 @@ fn remove_header(map: MapType, name: &str) {
 }
 
 impl Answers {
+    fn headers(&self, map: MapType) -> Headers<'_> {
+        // SAFETY: the host writes both results.
+        let serialized =
+            self.taken(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) });
+        serialized.map(Headers::new).unwrap_or_default()
+    }
+
     fn header(&self, map: MapType, name: &str) -> Option<Bytes<'_>> {
         // SAFETY: the host reads `name` during the call and writes both results.
         self.taken(|data, size| unsafe {
@@ -241,6 +249,12 @@ unsafe extern "C" {
         value: *mut *mut u8,
         value_size: *mut usize,
         generation: *mut u32,
+    ) -> RawStatus;
+
+    fn proxy_get_header_map_pairs(
+        map: MapType,
+        headers: *mut *mut u8,
+        headers_size: *mut usize,
     ) -> RawStatus;
 
     fn proxy_get_header_map_value(

@@ -23,6 +23,7 @@ mod entry;
 pub mod facts;
 #[cfg(target_family = "wasm")]
 mod filter;
+pub mod headers;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod identity;

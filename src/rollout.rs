@@ -6,8 +6,7 @@
 //! only when an answer depends on them.
 
 use crate::bucket::{Salted, WeightTotal};
-use crate::facts::Bytes;
-use std::cell::OnceCell;
+use std::cell::LazyCell;
 
 /// One service's versions and how users are dealt to them.
 #[derive(Debug)]
@@ -107,15 +106,15 @@ impl Rollouts {
     /// only when the answer depends on it.
     pub fn find<'h>(
         &self,
-        authority: impl FnOnce() -> Option<Bytes<'h>>,
-        path: impl FnOnce() -> Option<Bytes<'h>>,
+        authority: impl FnOnce() -> Option<&'h [u8]>,
+        path: impl FnOnce() -> Option<&'h [u8]>,
     ) -> Option<Place> {
-        let path = Lazy::new(path);
+        let path = LazyCell::new(|| path().unwrap_or_default());
         let mut best = None;
         if !self.by_name.is_empty() || !self.by_suffix.is_empty() {
             let authority = authority().unwrap_or_default();
             let mut lowercase = [0; LONGEST_HOST];
-            let host = host_of(&authority, &mut lowercase);
+            let host = host_of(authority, &mut lowercase);
             best = self.first(named(&self.by_name, host), best, &path);
             if !self.by_suffix.is_empty() {
                 // From the first dot on: `*.` stands for at least one label.
@@ -144,7 +143,7 @@ impl Rollouts {
         &self,
         places: impl Iterator<Item = Place>,
         best: Option<Place>,
-        path: &Lazy<'h, impl FnOnce() -> Option<Bytes<'h>>>,
+        path: &LazyCell<&'h [u8], impl FnOnce() -> &'h [u8]>,
     ) -> Option<Place> {
         places
             .take_while(|&place| best.is_none_or(|best| place < best))
@@ -155,13 +154,13 @@ impl Rollouts {
     fn path_matches<'h>(
         &self,
         place: Place,
-        path: &Lazy<'h, impl FnOnce() -> Option<Bytes<'h>>>,
+        path: &LazyCell<&'h [u8], impl FnOnce() -> &'h [u8]>,
     ) -> bool {
         match self.all.get(usize::from(place)) {
             None => false,
             Some((_, None)) => true,
             Some((_, Some(prefixes))) => {
-                let path = without_query(path.get());
+                let path = without_query(path);
                 prefixes
                     .iter()
                     .any(|prefix| path.starts_with(prefix.as_bytes()))
@@ -204,26 +203,6 @@ pub fn without_query(path: &[u8]) -> &[u8] {
     path.get(..end).unwrap_or_default()
 }
 
-/// Bytes that are asked for when they are first needed.
-struct Lazy<'h, F> {
-    ask: std::cell::Cell<Option<F>>,
-    bytes: OnceCell<Bytes<'h>>,
-}
-
-impl<'h, F: FnOnce() -> Option<Bytes<'h>>> Lazy<'h, F> {
-    fn new(ask: F) -> Self {
-        Self {
-            ask: std::cell::Cell::new(Some(ask)),
-            bytes: OnceCell::new(),
-        }
-    }
-
-    fn get(&self) -> &[u8] {
-        self.bytes
-            .get_or_init(|| self.ask.take().and_then(|ask| ask()).unwrap_or_default())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,10 +228,7 @@ mod tests {
     }
 
     fn find(rollouts: &Rollouts, authority: &str, path: &str) -> Option<Place> {
-        rollouts.find(
-            || Some(authority.as_bytes().into()),
-            || Some(path.as_bytes().into()),
-        )
+        rollouts.find(|| Some(authority.as_bytes()), || Some(path.as_bytes()))
     }
 
     #[test]
@@ -331,11 +307,11 @@ mod tests {
             rollouts.find(
                 || {
                     authority.set(authority.get() + 1);
-                    Some(b"b.example".into())
+                    Some(b"b.example")
                 },
                 || {
                     path.set(path.get() + 1);
-                    Some(b"/".into())
+                    Some(b"/")
                 },
             );
             (authority.get(), path.get())

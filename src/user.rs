@@ -2,8 +2,8 @@
 
 use crate::bucket::Bucket;
 use crate::config::{Config, Cookie};
-use crate::cookie::Layout;
-use crate::facts::{Bytes, RequestFacts};
+use crate::facts::RequestFacts;
+use crate::headers::Headers;
 use crate::identity::CookieId;
 use crate::metrics::Source;
 use crate::pin::{self, Wish};
@@ -11,7 +11,7 @@ use crate::rollout::Rollout;
 
 /// Who sent a request.
 pub(crate) enum User<'h> {
-    Header(Bytes<'h>),
+    Header(&'h [u8]),
     Cookie(CookieId),
     Minted(CookieId),
     Unknown,
@@ -60,20 +60,20 @@ pub(crate) fn know<'h>(
     config: &Config,
     rollout: &Rollout,
     wants_pin: bool,
-    facts: &'h impl RequestFacts,
+    headers: &'h Headers<'_>,
 ) -> (User<'h>, Jar) {
     let by_header = config
         .identity
         .header
         .as_ref()
-        .and_then(|name| facts.header(name))
+        .and_then(|name| headers.first(name))
         .filter(|value| !value.is_empty());
     let reads_pins = config.pin.as_ref().is_some_and(|pin| pin.cookie.is_some());
     let wanted = Wanted {
         pin: wants_pin && reads_pins,
         identity: by_header.is_none() && config.identity.cookie.is_some(),
     };
-    let jar = Jar::read(config, &wanted, by_header.is_some(), rollout, facts);
+    let jar = Jar::read(config, &wanted, rollout, headers);
     let user = match (by_header, jar.identity) {
         (Some(value), _) => User::Header(value),
         (None, Some(id)) => User::Cookie(id),
@@ -99,59 +99,32 @@ pub(crate) struct Jar {
 }
 
 impl Jar {
-    /// Reads the cookies. Envoy hands out the first `cookie` line cheaply, and all
-    /// of them at the price of a property. Only HTTP/1.1 clients that are no
-    /// browsers send several, so the others are looked at when the first one
-    /// told neither the pin nor the user.
-    fn read(
-        config: &Config,
-        wanted: &Wanted,
-        user_is_known: bool,
-        rollout: &Rollout,
-        facts: &impl RequestFacts,
-    ) -> Self {
+    /// Reads the cookies of all `cookie` lines.
+    fn read(config: &Config, wanted: &Wanted, rollout: &Rollout, headers: &Headers<'_>) -> Self {
         let mut jar = Self::default();
-        if !wanted.pin && !wanted.identity {
-            return jar;
+        if wanted.pin || wanted.identity {
+            for line in headers.all("cookie") {
+                jar.take_in(line, config, wanted, rollout);
+            }
         }
-        let Some(first) = facts.header("cookie") else {
-            return jar;
-        };
-        jar.take_in(&first, Layout::Line, config, wanted, rollout);
-        let pinned = matches!(jar.pin, Some(Wish::Version(_)));
-        if pinned || user_is_known || jar.identity.is_some() {
-            return jar;
-        }
-        let all = facts.all_values("cookie").unwrap_or_default();
-        let others = all.strip_prefix(&*first).unwrap_or(&all);
-        jar.take_in(others, Layout::JoinedLines, config, wanted, rollout);
         jar
     }
 
-    fn take_in(
-        &mut self,
-        value: &[u8],
-        layout: Layout,
-        config: &Config,
-        wanted: &Wanted,
-        rollout: &Rollout,
-    ) {
-        config
-            .cookies
-            .each(value, layout, |cookie, value| match cookie {
-                Cookie::Identity if wanted.identity => {
-                    self.identity_seen = true;
-                    self.identity = self.identity.or_else(|| CookieId::parse(value));
+    fn take_in(&mut self, line: &[u8], config: &Config, wanted: &Wanted, rollout: &Rollout) {
+        config.cookies.each(line, |cookie, value| match cookie {
+            Cookie::Identity if wanted.identity => {
+                self.identity_seen = true;
+                self.identity = self.identity.or_else(|| CookieId::parse(value));
+            }
+            Cookie::Pin if wanted.pin => {
+                let well_formed = pin::is_well_formed(value);
+                if self.pin.is_none() || (well_formed && !self.pin_is_well_formed) {
+                    self.pin = Some(Wish::of(value, rollout));
+                    self.pin_is_well_formed = well_formed;
                 }
-                Cookie::Pin if wanted.pin => {
-                    let well_formed = pin::is_well_formed(value);
-                    if self.pin.is_none() || (well_formed && !self.pin_is_well_formed) {
-                        self.pin = Some(Wish::of(value, rollout));
-                        self.pin_is_well_formed = well_formed;
-                    }
-                }
-                Cookie::Identity | Cookie::Pin => {}
-            });
+            }
+            Cookie::Identity | Cookie::Pin => {}
+        });
     }
 
     pub(crate) fn is_malformed(&self) -> bool {

@@ -25,6 +25,7 @@ fn it_imports_what_the_job_needs_and_no_more() {
         "env.proxy_add_header_map_value",
         "env.proxy_define_metric",
         "env.proxy_get_buffer_bytes",
+        "env.proxy_get_header_map_pairs",
         "env.proxy_get_header_map_value",
         "env.proxy_get_property",
         "env.proxy_get_shared_data",

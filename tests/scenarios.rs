@@ -144,13 +144,13 @@ impl Facts<'_> {
 }
 
 impl RequestFacts for Facts<'_> {
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        self.first(name)
+    fn headers(&self) -> bluegreen::headers::Headers<'_> {
+        self.ask("get all headers".to_owned());
+        bluegreen::headers::Headers::new(host::serialized(self.headers).into())
     }
 
-    fn all_values(&self, name: &str) -> Option<Bytes<'_>> {
-        self.ask(format!("property request.headers.{name}"));
-        host::joined(self.headers, name).map(Bytes::from)
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
+        self.first(name)
     }
 
     fn random(&self) -> Option<u64> {
@@ -164,15 +164,14 @@ impl ResponseFacts for Facts<'_> {
         self.first(name)
     }
 
-    fn code_details(&self) -> Option<Bytes<'_>> {
+    fn answering_cluster(&self) -> Option<Bytes<'_>> {
         self.ask("property response.code_details".to_owned());
-        self.upstream
-            .map(|upstream| upstream.code_details.as_bytes().into())
-    }
-
-    fn cluster(&self) -> Option<Bytes<'_>> {
+        let upstream = self.upstream?;
+        if upstream.code_details != "via_upstream" {
+            return None;
+        }
         self.ask("property xds.cluster_name".to_owned());
-        Some(self.upstream?.cluster?.as_bytes().into())
+        Some(upstream.cluster?.as_bytes().into())
     }
 }
 

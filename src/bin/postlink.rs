@@ -29,9 +29,10 @@ const EXPORTS: [(&str, &str); 9] = [
 ];
 
 /// All that the module may import, by module and name.
-const IMPORTS: [(&str, &str); 13] = [
+const IMPORTS: [(&str, &str); 14] = [
     ("env", "proxy_log"),
     ("env", "proxy_get_buffer_bytes"),
+    ("env", "proxy_get_header_map_pairs"),
     ("env", "proxy_get_header_map_value"),
     ("env", "proxy_add_header_map_value"),
     ("env", "proxy_replace_header_map_value"),

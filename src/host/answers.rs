@@ -11,7 +11,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::{ptr, slice};
 
 /// So many bytes of answers of one callback need no heap.
-const ROOM: usize = 2048;
+const ROOM: usize = 8192;
 
 struct Buffer {
     bytes: UnsafeCell<[u8; ROOM]>,

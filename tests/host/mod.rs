@@ -267,6 +267,7 @@ fn linker(engine: &Engine) -> Linker<State> {
     let link = |linker: &mut Linker<State>| -> Result<(), Error> {
         linker.func_wrap("env", "proxy_log", log)?;
         linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer)?;
+        linker.func_wrap("env", "proxy_get_header_map_pairs", get_headers)?;
         linker.func_wrap("env", "proxy_get_header_map_value", get_header)?;
         linker.func_wrap("env", "proxy_add_header_map_value", add_header)?;
         linker.func_wrap("env", "proxy_replace_header_map_value", replace_header)?;
@@ -341,6 +342,24 @@ fn get_buffer(mut caller: Call, kind: i32, start: i32, most: i32, data: i32, siz
     let (start, most) = (start as usize, most as usize);
     let end = bytes.len().min(start + most);
     give(&mut caller, &bytes[start..end], data, size)
+}
+
+fn get_headers(mut caller: Call, map: i32, data: i32, size: i32) -> i32 {
+    caller.data_mut().called(|| "get all headers".to_owned());
+    let Some(headers) = caller.data_mut().headers(map) else {
+        return BAD_ARGUMENT;
+    };
+    let bytes = serialized(headers);
+    give(&mut caller, &bytes, data, size)
+}
+
+/// Headers as a host hands them out all at once.
+pub(crate) fn serialized(headers: &Headers) -> Vec<u8> {
+    let fields: Vec<(&str, &[u8])> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_slice()))
+        .collect();
+    bluegreen::headers::serialized(&fields)
 }
 
 fn get_header(mut caller: Call, map: i32, at: i32, len: i32, data: i32, size: i32) -> i32 {

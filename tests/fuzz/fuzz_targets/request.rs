@@ -6,6 +6,7 @@ use bluegreen::bucket::{Bucket, WeightTotal};
 use bluegreen::config::{self, Config};
 use bluegreen::decision::{self, Edit};
 use bluegreen::facts::{Bytes, RequestFacts, ResponseFacts};
+use bluegreen::headers::{self, Headers};
 use bluegreen::role::Role;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
@@ -22,9 +23,10 @@ struct Message {
     bucket: Option<Vec<u8>>,
     user: Option<Vec<u8>>,
     cookies: Vec<Vec<u8>>,
+    /// What the host gives in the place of the headers above.
+    odd_headers: Option<Vec<u8>>,
     random: Option<u64>,
     tag: Option<Vec<u8>>,
-    from_upstream: bool,
     cluster: Option<Vec<u8>>,
 }
 
@@ -45,29 +47,34 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
     .collect()
 });
 
+impl Message {
+    /// The headers as a host hands them out all at once.
+    fn serialized(&self) -> Vec<u8> {
+        let single = [
+            (":authority", &self.authority),
+            (":path", &self.path),
+            (":scheme", &self.scheme),
+            ("x-version-pin", &self.pin),
+            ("x-bluegreen-bucket", &self.bucket),
+            ("x-user-id", &self.user),
+        ];
+        let single = single
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let cookies = self.cookies.iter().map(|line| ("cookie", line.as_slice()));
+        headers::serialized(&single.chain(cookies).collect::<Vec<_>>())
+    }
+}
+
 impl RequestFacts for Message {
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        let value = match name {
-            ":authority" => &self.authority,
-            ":path" => &self.path,
-            ":scheme" => &self.scheme,
-            "cookie" => return self.cookies.first().map(Bytes::from),
-            "x-version-pin" => &self.pin,
-            "x-user-id" => &self.user,
-            "x-forwarded-proto" => &None,
-            other => panic!("nobody needs {other}"),
-        };
-        value.as_ref().map(Bytes::from)
+    fn headers(&self) -> Headers<'_> {
+        let odd = self.odd_headers.as_ref().map(Bytes::from);
+        Headers::new(odd.unwrap_or_else(|| self.serialized().into()))
     }
 
-    fn all_values(&self, name: &str) -> Option<Bytes<'_>> {
-        match name {
-            "cookie" => {
-                (!self.cookies.is_empty()).then(|| self.cookies.join(&b',').into())
-            }
-            "x-bluegreen-bucket" => self.bucket.as_ref().map(Bytes::from),
-            other => panic!("nobody needs all {other}"),
-        }
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
+        assert_eq!(name, "x-version-pin");
+        self.pin.as_ref().map(Bytes::from)
     }
 
     fn random(&self) -> Option<u64> {
@@ -81,11 +88,7 @@ impl ResponseFacts for Message {
         self.tag.as_ref().map(Bytes::from)
     }
 
-    fn code_details(&self) -> Option<Bytes<'_>> {
-        self.from_upstream.then(|| b"via_upstream".into())
-    }
-
-    fn cluster(&self) -> Option<Bytes<'_>> {
+    fn answering_cluster(&self) -> Option<Bytes<'_>> {
         self.cluster.as_ref().map(Bytes::from)
     }
 }
@@ -120,6 +123,7 @@ fuzz_target!(|message: Message| {
         assert!(total.iter().any(|total| below(number, *total)));
         // An identity header has the bucket of its bytes.
         if let (Some(user), Some(_)) = (&message.user, &config.identity.header)
+            && message.odd_headers.is_none()
             && !user.is_empty()
         {
             let expected = config
