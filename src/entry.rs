@@ -9,7 +9,8 @@
     reason = "the host finds callbacks by their exported names"
 )]
 
-use crate::filter::{Root, Stream};
+use crate::filter::{NewStream, Root, Stream};
+use crate::host::{self, ContextId};
 use proxy_wasm::types::{Action, LogLevel};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::cell::RefCell;
@@ -19,21 +20,33 @@ proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Info);
 }}
 
-/// Envoy's number for a root context or a stream, unique within a VM.
-type ContextId = u32;
-
 /// What lives in one VM. A VM has one thread.
+///
+/// Nobody tells of an end: to be called at the end of each stream
+/// (`proxy_on_delete`) costs each request 1,400 instructions. A stream is let go
+/// with its response, and what ended without one is looked for when there are many.
 struct Contexts {
     /// One for each plugin of the proxy, twice during an update.
     roots: Vec<(ContextId, Root)>,
-    streams: FxHashMap<ContextId, Stream>,
+    /// Streams whose request has not come: one, for with all Envoys that we know it
+    /// comes next.
+    new: Vec<(ContextId, NewStream)>,
+    /// Streams that wait for their response, if it is any business of ours.
+    waiting: FxHashMap<ContextId, Stream>,
+    /// So many of them there may be before those that ended are looked for.
+    most_waiting: usize,
 }
+
+/// The least of `most_waiting`, which take 20 KB.
+const FEW: usize = 256;
 
 thread_local! {
     static CONTEXTS: RefCell<Contexts> = const {
         RefCell::new(Contexts {
             roots: Vec::new(),
-            streams: FxHashMap::with_hasher(FxBuildHasher),
+            new: Vec::new(),
+            waiting: FxHashMap::with_hasher(FxBuildHasher),
+            most_waiting: FEW,
         })
     };
 }
@@ -43,9 +56,13 @@ thread_local! {
 extern "C" fn on_context_create(id: ContextId, root: ContextId) {
     CONTEXTS.with_borrow_mut(|contexts| {
         if root == 0 {
+            contexts.roots.retain(|(root, _)| host::lives(*root));
             contexts.roots.push((id, Root::default()));
         } else if let Some(stream) = contexts.root(root).and_then(|root| root.stream()) {
-            contexts.streams.insert(id, stream);
+            if contexts.new.len() >= FEW {
+                contexts.new.retain(|(stream, _)| host::lives(*stream));
+            }
+            contexts.new.push((id, stream));
         }
     });
 }
@@ -58,29 +75,29 @@ extern "C" fn on_configure(id: ContextId, size: usize) -> bool {
     })
 }
 
+#[unsafe(export_name = "bluegreen_on_tick")]
+extern "C" fn on_tick(id: ContextId) {
+    CONTEXTS.with_borrow_mut(|contexts| contexts.root(id).map(Root::on_tick));
+}
+
 #[unsafe(export_name = "bluegreen_on_request_headers")]
 extern "C" fn on_request_headers(id: ContextId, _headers: usize, _end_of_stream: bool) -> Action {
-    for_stream(id, Stream::on_request_headers)
+    CONTEXTS.with_borrow_mut(|contexts| {
+        let at = contexts.new.iter().rposition(|(stream, _)| *stream == id);
+        let new = at.map(|at| contexts.new.swap_remove(at).1);
+        if let Some(stream) = new.and_then(NewStream::on_request_headers) {
+            contexts.wait(id, stream);
+        }
+    });
+    Action::Continue
 }
 
 #[unsafe(export_name = "bluegreen_on_response_headers")]
 extern "C" fn on_response_headers(id: ContextId, _headers: usize, _end_of_stream: bool) -> Action {
-    for_stream(id, Stream::on_response_headers)
-}
-
-/// The end of a stream, or of a root context.
-#[unsafe(export_name = "bluegreen_on_delete")]
-extern "C" fn on_delete(id: ContextId) {
     CONTEXTS.with_borrow_mut(|contexts| {
-        if contexts.streams.remove(&id).is_none() {
-            contexts.roots.retain(|(root, _)| *root != id);
-        }
+        let stream = contexts.waiting.remove(&id);
+        stream.map(Stream::on_response_headers)
     });
-}
-
-/// Calls a stream, if it is our business; the request always goes on.
-fn for_stream(id: ContextId, call: impl FnOnce(&mut Stream)) -> Action {
-    CONTEXTS.with_borrow_mut(|contexts| contexts.streams.get_mut(&id).map(call));
     Action::Continue
 }
 
@@ -88,5 +105,14 @@ impl Contexts {
     fn root(&mut self, id: ContextId) -> Option<&mut Root> {
         let mut roots = self.roots.iter_mut();
         roots.find(|(root, _)| *root == id).map(|(_, root)| root)
+    }
+
+    fn wait(&mut self, id: ContextId, stream: Stream) {
+        if self.waiting.len() >= self.most_waiting {
+            self.waiting.retain(|stream, _| host::lives(*stream));
+            // As many again: so each stream is asked about once or twice.
+            self.most_waiting = FEW.max(self.waiting.len().saturating_mul(2));
+        }
+        self.waiting.insert(id, stream);
     }
 }

@@ -30,10 +30,13 @@ struct Plugin {
     counters: Counters,
 }
 
-/// One request and its response.
+/// A stream before its request.
+pub(crate) struct NewStream(Rc<Plugin>);
+
+/// A stream between its request and its response.
 pub(crate) struct Stream {
     plugin: Rc<Plugin>,
-    memory: Option<Memory>,
+    memory: Memory,
 }
 
 impl Root {
@@ -48,23 +51,26 @@ impl Root {
             Ok(config) => {
                 let plugin = Plugin::new(config);
                 plugin.tell_of_lack(&name);
-                self.serve(Tenure::begin(name, &json), plugin);
+                self.serve(Tenure::begin(&name, &json), plugin);
                 true
             }
-            Err(errors) => self.reject(name, &json, &errors, rejected),
+            Err(errors) => self.reject(&name, &json, &errors, rejected),
+        }
+    }
+
+    /// Some time has passed: a root context that serves says so.
+    pub(crate) fn on_tick(&mut self) {
+        if let Some(tenure) = &self.tenure {
+            tenure.go_on();
         }
     }
 
     /// A new stream; `None` when it is none of our business.
-    pub(crate) fn stream(&self) -> Option<Stream> {
-        self.plugin.as_ref().map(|plugin| Stream {
-            plugin: Rc::clone(plugin),
-            memory: None,
-        })
+    pub(crate) fn stream(&self) -> Option<NewStream> {
+        self.plugin.clone().map(NewStream)
     }
 
     fn serve(&mut self, tenure: Tenure, plugin: Plugin) {
-        // The new tenure began before an old one ends, so that it never lapses.
         self.tenure = Some(tenure);
         self.plugin = Some(Rc::new(plugin));
     }
@@ -72,15 +78,15 @@ impl Root {
     /// Tells what is wrong with a configuration, and whether to take it all the same.
     fn reject(
         &mut self,
-        name: Vec<u8>,
+        name: &[u8],
         json: &[u8],
         errors: &[ConfigError],
         counter: Option<u32>,
     ) -> bool {
-        let verdict = tenure::judge(&name, json);
+        let verdict = tenure::judge(name, json);
         let refused = matches!(verdict, Verdict::Refuse);
         // Only one VM is asked about what it refuses; every VM gets what is taken.
-        if refused || tenure::is_new_refusal(&name, json) {
+        if refused || tenure::is_new_refusal(name, json) {
             let outcome = match verdict {
                 Verdict::TakeInert => "the filter is inert, traffic flows as if it were not there",
                 Verdict::Refuse | Verdict::TakePrevious(_) => "the previous one stays in force",
@@ -100,28 +106,29 @@ impl Root {
     }
 }
 
-impl Stream {
-    /// Request headers came: writes what was decided about the request.
-    pub(crate) fn on_request_headers(&mut self) {
-        let plugin = &self.plugin;
+impl NewStream {
+    /// Request headers came: writes what was decided about the request. `None`: the
+    /// response is none of our business.
+    pub(crate) fn on_request_headers(self) -> Option<Stream> {
+        let plugin = self.0;
         let role = plugin.placement.role(host::listener_is_inbound);
         let own = plugin.own_version.as_deref();
         let facts = host::Request::current();
-        if let Some(decision) = decision::request(&plugin.config, role, own, &facts) {
-            plugin.write_request(&decision);
-            self.memory = Some(decision.memory);
-        }
+        let decision = decision::request(&plugin.config, role, own, &facts)?;
+        plugin.write_request(&decision);
+        let memory = decision.memory;
+        Some(Stream { plugin, memory })
     }
+}
 
+impl Stream {
     /// Response headers came: writes what was decided about the response.
-    pub(crate) fn on_response_headers(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            let plugin = &self.plugin;
-            let own = plugin.own_version.as_deref();
-            let facts = host::Response::current();
-            let decision = decision::response(&plugin.config, own, memory, &facts);
-            plugin.write_response(&decision);
-        }
+    pub(crate) fn on_response_headers(self) {
+        let plugin = self.plugin;
+        let own = plugin.own_version.as_deref();
+        let facts = host::Response::current();
+        let decision = decision::response(&plugin.config, own, self.memory, &facts);
+        plugin.write_response(&decision);
     }
 }
 

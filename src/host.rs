@@ -16,6 +16,10 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::time::Duration;
+
+/// The host's number for a root context or a stream, unique within a VM.
+pub(crate) type ContextId = u32;
 
 /// So many random numbers are got at once: a call costs 5,000 instructions,
 /// however many bytes it is for.
@@ -151,6 +155,32 @@ pub(crate) fn add_response_header(name: &str, value: &[u8]) {
     }
 }
 
+/// Whether a context of this VM has not ended yet.
+///
+/// The host says so of one that calls shall be about from now on, and takes no other;
+/// that lasts until the callback ends, so no call about the current one may follow.
+pub(crate) fn lives(context: ContextId) -> bool {
+    // SAFETY: the host reads a number.
+    unsafe { proxy_set_effective_context(context) == OK }
+}
+
+/// Has the current root context called every `period`.
+pub(crate) fn tick_every(period: Duration) {
+    let milliseconds = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    // SAFETY: the host reads a number.
+    unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
+}
+
+/// Nanoseconds since some moment, the same for all VMs of the proxy; 0 when the
+/// host cannot tell.
+pub(crate) fn uptime() -> u64 {
+    const MONOTONIC: u32 = 1;
+    let mut nanoseconds = 0;
+    // SAFETY: the host writes the result, if it can tell.
+    unsafe { clock_time_get(MONOTONIC, 1, &raw mut nanoseconds) };
+    nanoseconds
+}
+
 /// Defines a counter: its id, the same for the same name in the whole proxy.
 pub(crate) fn define_counter(name: &str) -> Option<u32> {
     hostcalls::define_metric(MetricType::Counter, name).ok()
@@ -235,6 +265,10 @@ const OK: RawStatus = 0;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
+    fn proxy_set_effective_context(context: ContextId) -> RawStatus;
+
+    fn proxy_set_tick_period_milliseconds(period: u32) -> RawStatus;
+
     fn proxy_get_buffer_bytes(
         buffer: BufferType,
         start: usize,
@@ -294,4 +328,6 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn random_get(buffer: *mut u8, size: usize) -> u16;
+
+    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u16;
 }

@@ -2,37 +2,49 @@
 //! in this proxy right now, in any of its VMs, and what Envoy knows already.
 //!
 //! Envoy tries a new configuration on its main thread, knowing nothing of the
-//! old one, then gives it to each worker. So the VMs count the root contexts
-//! that serve in shared data, under the plugin's name, for all plugins of a
-//! proxy share one space of keys.
+//! old one, then gives it to each worker. So the root contexts that serve say so in
+//! shared data, again and again, under the plugin's name, for all plugins of a
+//! proxy share one space of keys. One that is deleted falls silent.
 
 use crate::bucket::Salted;
 use crate::host;
+use std::time::Duration;
 
-/// A root context that serves. It counts from [`Tenure::begin`] until it is
-/// dropped, which is when Envoy deletes the root context.
+/// How often a root context that serves says so.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// So long after it did so last, it serves. Envoy's threads are never busy for so
+/// long that none of them says it; and a deleted plugin comes back later than that.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A root context that serves: it says so from [`Tenure::begin`] on, for as long
+/// as Envoy calls it.
 pub(crate) struct Tenure {
-    name: Vec<u8>,
+    /// Where it does.
+    key: String,
 }
 
 impl Tenure {
-    /// Counts a root context of the plugin `name` with a good configuration.
-    pub(crate) fn begin(name: Vec<u8>, json: &[u8]) -> Self {
-        host::set_shared(&key(GOOD, &name), json, None);
-        host::set_shared(&key(REFUSAL, &name), b"", None);
+    /// A root context of the plugin `name` serves, with a good configuration.
+    pub(crate) fn begin(name: &[u8], json: &[u8]) -> Self {
+        host::set_shared(&key(GOOD, name), json, None);
+        host::set_shared(&key(REFUSAL, name), b"", None);
         Self::resume(name)
     }
 
-    /// Counts one that goes on with the configuration that serves.
-    pub(crate) fn resume(name: Vec<u8>) -> Self {
-        change(&name, |count| count.saturating_add(1));
-        Self { name }
+    /// One serves, with the configuration that others serve with.
+    pub(crate) fn resume(name: &[u8]) -> Self {
+        let tenure = Self {
+            key: key(SERVING, name),
+        };
+        tenure.go_on();
+        host::tick_every(PERIOD);
+        tenure
     }
-}
 
-impl Drop for Tenure {
-    fn drop(&mut self) {
-        change(&self.name, |count| count.saturating_sub(1));
+    /// It still serves.
+    pub(crate) fn go_on(&self) {
+        host::set_shared(&self.key, &host::uptime().to_le_bytes(), None);
     }
 }
 
@@ -53,7 +65,7 @@ pub(crate) enum Verdict {
 pub(crate) fn judge(name: &[u8], json: &[u8]) -> Verdict {
     // Not under the plugin's name: Envoy remembers by the bytes.
     let taken = key(TAKEN, format!("{:016x}", print(TAKEN, json)).as_bytes());
-    if count(host::shared(&key(SERVING, name)).0) == 0 {
+    if !serves(name) {
         host::set_shared(&taken, b"1", None);
         return Verdict::TakeInert;
     }
@@ -92,21 +104,14 @@ fn print(topic: &str, what: &[u8]) -> u64 {
     Salted::new(topic.as_bytes()).hash(what)
 }
 
-fn change(name: &[u8], to: impl Fn(u32) -> u32) {
-    let key = key(SERVING, name);
-    loop {
-        let (value, generation) = host::shared(&key);
-        let changed = to(count(value)).to_le_bytes();
-        if host::set_shared(&key, &changed, generation) {
-            return;
-        }
-    }
-}
-
-fn count(value: Option<Vec<u8>>) -> u32 {
-    value
-        .and_then(|value| value.try_into().ok())
-        .map_or(0, u32::from_le_bytes)
+/// Whether a root context of the plugin said lately that it serves.
+fn serves(name: &[u8]) -> bool {
+    let (said, _) = host::shared(&key(SERVING, name));
+    let said = said.and_then(|said| said.try_into().ok());
+    said.map(u64::from_le_bytes).is_some_and(|said| {
+        let silence = host::uptime().saturating_sub(said);
+        Duration::from_nanos(silence) < PATIENCE
+    })
 }
 
 fn key(topic: &str, name: &[u8]) -> String {

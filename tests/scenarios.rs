@@ -108,7 +108,7 @@ fn in_module(row: &Row, module: &wasmi::Module) -> Result<(), Failed> {
     set("response.code_details", Some(upstream.code_details.into()));
     vm.state().response = upstream.response;
     vm.response(stream);
-    vm.delete(stream);
+    vm.end(stream);
 
     let counters = &proxy.borrow().counters;
     let grown = counters.iter().filter(|(_, count)| **count > 0);

@@ -1,5 +1,6 @@
 """What wrong, new and deleted configurations do to the traffic of a real Envoy."""
 
+import itertools
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -197,7 +198,8 @@ def test_a_static_wrong_configuration_touches_nothing(version: str) -> None:
         assert envoy.stats(REJECTED) == {REJECTED: 1}
 
 
-def test_a_deleted_plugin_may_come_back_wrong(version: str) -> None:
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "beside another"])
+def test_a_deleted_plugin_may_come_back_wrong(version: str, alone: bool) -> None:
     # The listener is replaced as a whole, as istiod does without discovery.
     name = f"deleted-{version}"
     file = RUNS / name / "listeners.json"
@@ -212,8 +214,12 @@ def test_a_deleted_plugin_may_come_back_wrong(version: str) -> None:
         kind = "type.googleapis.com/envoy.config.listener.v3.Listener"
         return {"resources": [{"@type": kind, **listener}]}
 
+    # With another plugin the VM lives on, and all that its VMs share.
+    other = istio.wasm(module(), good())
+    other["config"]["name"] = other["config"]["root_id"] = "other"
+    others = [istio.listener("other", "outbound", direct(), istio.plugin(other))]
     replace(file, listeners(good()))
-    bootstrap = istio.bootstrap("router~t", {}, [], [])
+    bootstrap = istio.bootstrap("router~t", {}, [] if alone else others, [])
     source = {"path_config_source": {"path": str(file)}, "resource_api_version": "V3"}
     bootstrap["dynamic_resources"] = {"lds_config": source}
     quick = ("--drain-time-s", "1", "--drain-strategy", "immediate")
@@ -232,9 +238,18 @@ def test_a_deleted_plugin_may_come_back_wrong(version: str) -> None:
             "the old filter chain is gone",
             envoy,
         )
-        replace(file, listeners(bad()))
-        until(lambda: INERT in envoy.log.read_text(), "the wrong one", envoy)
+        # Refused for some seconds, then taken. Envoy knows again what was refused, so
+        # each one is another.
+        tries = itertools.count()
+
+        def inert() -> bool:
+            if INERT not in envoy.log.read_text():
+                replace(file, listeners(bad(role=f"edge-{next(tries)}")))
+            return INERT in envoy.log.read_text()
+
+        until(inert, "the wrong one is taken", envoy)
         assert not sticky()
+        assert alone or "set-cookie" in dict(ask(envoy, "other"))
         replace(file, listeners(good()))
         until(sticky, "the good one", envoy)
 

@@ -6,7 +6,7 @@
 //! the same in every run.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 use wasmi::{
@@ -30,6 +30,8 @@ pub(crate) struct Proxy {
     pub counters: BTreeMap<String, u64>,
     /// Lines of the log.
     pub log: Vec<String>,
+    /// Nanoseconds since the proxy started.
+    pub uptime: u64,
     /// Values and generations by key.
     shared: BTreeMap<Vec<u8>, (Vec<u8>, i32)>,
 }
@@ -52,6 +54,8 @@ pub(crate) struct State {
     allocate: Option<TypedFunc<i32, i32>>,
     configuration: Vec<u8>,
     counters: Vec<String>,
+    /// The root contexts and streams that have not ended.
+    contexts: BTreeSet<i32>,
     phase: Phase,
     /// Request headers of the current stream.
     pub request: Headers,
@@ -210,9 +214,17 @@ impl Vm {
         self.headers(stream, Phase::Response, "proxy_on_response_headers");
     }
 
-    /// The end of a stream or of a root context.
-    pub(crate) fn delete(&mut self, context: i32) {
-        self.call::<_, ()>("proxy_on_delete", context);
+    /// The end of a stream or of a root context. The module is not told.
+    pub(crate) fn end(&mut self, context: i32) {
+        self.state().contexts.remove(&context);
+    }
+
+    /// The next second, for these root contexts of this VM.
+    pub(crate) fn tick(&mut self, roots: &[i32]) {
+        self.state().proxy.borrow_mut().uptime += 1_000_000_000;
+        for root in roots {
+            self.call::<_, ()>("proxy_on_tick", *root);
+        }
     }
 
     /// The host's side.
@@ -241,6 +253,7 @@ impl Vm {
     fn new_context(&mut self, root: i32) -> i32 {
         let id = self.next_context;
         self.next_context += 1;
+        self.state().contexts.insert(id);
         self.call::<_, ()>("proxy_on_context_create", (id, root));
         id
     }
@@ -266,6 +279,8 @@ fn linker(engine: &Engine) -> Linker<State> {
     let mut linker = Linker::new(engine);
     let link = |linker: &mut Linker<State>| -> Result<(), Error> {
         linker.func_wrap("env", "proxy_log", log)?;
+        linker.func_wrap("env", "proxy_set_effective_context", set_context)?;
+        linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |_: i32| OK)?;
         linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer)?;
         linker.func_wrap("env", "proxy_get_header_map_pairs", get_headers)?;
         linker.func_wrap("env", "proxy_get_header_map_value", get_header)?;
@@ -279,6 +294,7 @@ fn linker(engine: &Engine) -> Linker<State> {
         linker.func_wrap("env", "proxy_set_shared_data", set_shared)?;
         let wasi = "wasi_snapshot_preview1";
         linker.func_wrap(wasi, "random_get", random_get)?;
+        linker.func_wrap(wasi, "clock_time_get", clock)?;
         linker.func_wrap(wasi, "proc_exit", |code: i32| -> Result<(), Error> {
             Err(Error::i32_exit(code))
         })?;
@@ -331,6 +347,20 @@ fn log(caller: Call, level: i32, at: i32, size: i32) -> i32 {
         .borrow_mut()
         .log
         .push(format!("{name}: {line}"));
+    OK
+}
+
+fn set_context(caller: Call, context: i32) -> i32 {
+    if caller.data().contexts.contains(&context) {
+        OK
+    } else {
+        BAD_ARGUMENT
+    }
+}
+
+fn clock(mut caller: Call, _clock: i32, _precision: i64, time: i32) -> i32 {
+    let uptime = caller.data().proxy.borrow().uptime;
+    write(&mut caller, time, &uptime.to_le_bytes());
     OK
 }
 
