@@ -146,7 +146,8 @@ fn route_stranger<'c>(
     let (pin, bucket) = if let Some((source, Wish::Version(version))) = asked {
         choice.source = source;
         choice.pinned = Some(version);
-        (Edit::Set(rollout.version_name(version)), Edit::Remove)
+        let pin = pin_to(rollout.version_name(version), config, headers);
+        (pin, remove(&config.bucket_header, headers))
     } else {
         if jar.is_malformed() {
             rejected.push(Reason::CookieMalformed);
@@ -154,8 +155,9 @@ fn route_stranger<'c>(
         let user = user.or_mint(config, facts);
         choice.source = user.source();
         choice.minted = user.minted();
-        let bucket = user.bucket(rollout).map_or(Edit::Remove, Edit::Set);
-        (pin_of_the_unpinned(config, asked), bucket)
+        let bucket = user.bucket(rollout).map(Edit::Set);
+        let bucket = bucket.unwrap_or_else(|| remove(&config.bucket_header, headers));
+        (pin_of_the_unpinned(config, asked, headers), bucket)
     };
     match asked {
         Some((Source::PinQuery, Wish::Version(version))) => {
@@ -191,7 +193,7 @@ fn route_workload<'c>(
         Some((source, Wish::Version(version))) => {
             choice.source = source;
             choice.pinned = Some(version);
-            Edit::Set(rollout.version_name(version))
+            pin_to(rollout.version_name(version), config, headers)
         }
         _ => Edit::Keep,
     };
@@ -282,14 +284,33 @@ fn pin_in_query(
     Some((Source::PinQuery, wish))
 }
 
+/// What makes `version` the only value of the pin header. Not to change a request
+/// spares Envoy to look for its route again.
+fn pin_to<'c>(version: &'c str, config: &Config, headers: &Headers<'_>) -> Edit<&'c str> {
+    if headers.all(config.pin_header()).eq([version.as_bytes()]) {
+        Edit::Keep
+    } else {
+        Edit::Set(version)
+    }
+}
+
 /// What becomes of the pin header of a stranger's request that is not pinned.
-fn pin_of_the_unpinned(config: &Config, asked: Option<(Source, Wish)>) -> Edit<&str> {
+fn pin_of_the_unpinned<'c>(
+    config: &Config,
+    asked: Option<(Source, Wish)>,
+    headers: &Headers<'_>,
+) -> Edit<&'c str> {
     match asked {
         Some((Source::PinHeader, _)) => Edit::Remove,
         // Pins are off: nobody looked whether the header is there.
-        _ if config.pin.is_none() => Edit::Remove,
+        _ if config.pin.is_none() => remove(config.pin_header(), headers),
         _ => Edit::Keep,
     }
+}
+
+/// What leaves no header of this name.
+fn remove<T>(name: &str, headers: &Headers<'_>) -> Edit<T> {
+    headers.first(name).map_or(Edit::Keep, |_| Edit::Remove)
 }
 
 /// Whether the caller came by https: `x-forwarded-proto`, else `:scheme`.
