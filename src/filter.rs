@@ -11,6 +11,7 @@ use crate::host;
 use crate::metrics::{CONFIG_REJECTED, Counters, Reason};
 use crate::role::{Placement, Role};
 use crate::tenure::{self, Tenure, Verdict};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// A plugin configuration, as Envoy gives it to one VM.
@@ -28,6 +29,8 @@ struct Plugin {
     /// The pod's own version, by its label.
     own_version: Option<String>,
     counters: Counters,
+    /// Whether the last upstream said its version.
+    upstream_tags: Cell<bool>,
 }
 
 /// A stream before its request.
@@ -126,7 +129,7 @@ impl Stream {
     pub(crate) fn on_response_headers(self) {
         let plugin = self.plugin;
         let own = plugin.own_version.as_deref();
-        let facts = host::Response::current();
+        let facts = host::Response::current(&plugin.upstream_tags);
         let decision = decision::response(&plugin.config, own, self.memory, &facts);
         plugin.write_response(&decision);
     }
@@ -146,6 +149,7 @@ impl Plugin {
             placement,
             own_version,
             counters,
+            upstream_tags: Cell::new(false),
         }
     }
 

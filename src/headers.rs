@@ -4,6 +4,7 @@
 //! a header that is not (`benches/RESULTS.md`), and each further look is free.
 
 use crate::facts::Bytes;
+use std::borrow::Cow;
 
 /// Header fields in order, pseudo headers included. Names are lowercase, values
 /// are a stranger's bytes.
@@ -28,31 +29,46 @@ impl<'h> Headers<'h> {
         self.all(name).next()
     }
 
-    /// All values of a header, in order.
-    pub fn all<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s [u8]> {
-        let (sizes, fields) = self.parts().unwrap_or_default();
-        let mut next = 0_usize;
-        sizes.iter().filter_map(move |[of_name, of_value]| {
-            let (of_name, of_value) = (number(*of_name), number(*of_value));
-            let field = next;
-            // Wrong sizes lead to other bytes of the map, or out of it.
-            let value = field.wrapping_add(of_name).wrapping_add(1);
-            next = value.wrapping_add(of_value).wrapping_add(1);
-            if of_name != name.len() || !fields.get(field..)?.starts_with(name.as_bytes()) {
-                return None;
-            }
-            fields.get(value..)?.get(..of_value)
-        })
+    /// The first value of a header, for who needs no other.
+    #[must_use]
+    pub fn into_first(self, name: &str) -> Option<Bytes<'h>> {
+        match self.0 {
+            Cow::Borrowed(bytes) => values(bytes, name).next().map(Cow::from),
+            Cow::Owned(bytes) => values(&bytes, name)
+                .next()
+                .map(|value| value.to_vec().into()),
+        }
     }
 
-    /// The sizes of each name and value, and the names and values.
-    fn parts(&self) -> Option<(&[[Number; 2]], &[u8])> {
-        let (count, rest) = self.0.split_first_chunk()?;
-        let (sizes, fields) = rest.split_at_checked(number(*count).checked_mul(8)?)?;
-        let (numbers, _) = sizes.as_chunks();
-        let (pairs, _) = numbers.as_chunks();
-        Some((pairs, fields))
+    /// All values of a header, in order.
+    pub fn all<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s [u8]> {
+        values(&self.0, name)
     }
+}
+
+fn values<'b>(map: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]> {
+    let (sizes, fields) = parts(map).unwrap_or_default();
+    let mut next = 0_usize;
+    sizes.iter().filter_map(move |[of_name, of_value]| {
+        let (of_name, of_value) = (number(*of_name), number(*of_value));
+        let field = next;
+        // Wrong sizes lead to other bytes of the map, or out of it.
+        let value = field.wrapping_add(of_name).wrapping_add(1);
+        next = value.wrapping_add(of_value).wrapping_add(1);
+        if of_name != name.len() || !fields.get(field..)?.starts_with(name.as_bytes()) {
+            return None;
+        }
+        fields.get(value..)?.get(..of_value)
+    })
+}
+
+/// The sizes of each name and value, and the names and values.
+fn parts(map: &[u8]) -> Option<(&[[Number; 2]], &[u8])> {
+    let (count, rest) = map.split_first_chunk()?;
+    let (sizes, fields) = rest.split_at_checked(number(*count).checked_mul(8)?)?;
+    let (numbers, _) = sizes.as_chunks();
+    let (pairs, _) = numbers.as_chunks();
+    Some((pairs, fields))
 }
 
 /// The map of these header fields, as a host writes it.
@@ -95,6 +111,7 @@ mod tests {
         assert_eq!(headers.first("cook"), None);
         let all: Vec<_> = headers.all("cookie").collect();
         assert_eq!(all, [&b"a=1"[..], b"\xff\0\xff"]);
+        assert_eq!(headers.into_first("cookies"), Some(b"no".into()));
     }
 
     #[test]

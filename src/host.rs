@@ -15,7 +15,7 @@ use answers::Answers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 /// The host's number for a root context or a stream, unique within a VM.
@@ -65,26 +65,41 @@ impl RequestFacts for Request {
 }
 
 /// The facts about the response of the current stream.
-pub(crate) struct Response(Answers);
+pub(crate) struct Response<'p> {
+    answers: Answers,
+    was_there: &'p Cell<bool>,
+}
 
-impl Response {
-    /// For as long as the callback lasts.
-    pub(crate) fn current() -> Self {
-        Self(Answers::begin())
+impl<'p> Response<'p> {
+    /// For as long as the callback lasts. `was_there`: whether the last response had
+    /// the header that is asked for.
+    pub(crate) fn current(was_there: &'p Cell<bool>) -> Self {
+        let answers = Answers::begin();
+        Self { answers, was_there }
     }
 }
 
-impl ResponseFacts for Response {
+impl ResponseFacts for Response<'_> {
+    /// One that is there is cheaper among all headers (11,300 instructions) than by its
+    /// name (13,100); for one that is not, its name is (4,400). Upstreams keep to what
+    /// they do, so the last one tells.
     fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        self.0.header(MapType::HttpResponseHeaders, name)
+        let map = MapType::HttpResponseHeaders;
+        let value = if self.was_there.get() {
+            self.answers.headers(map).into_first(name)
+        } else {
+            self.answers.header(map, name)
+        };
+        self.was_there.set(value.is_some());
+        value
     }
 
     fn answering_cluster(&self) -> Option<Bytes<'_>> {
-        let details = self.0.property("response\0code_details")?;
+        let details = self.answers.property("response\0code_details")?;
         if *details != *b"via_upstream" {
             return None;
         }
-        self.0.property("xds\0cluster_name")
+        self.answers.property("xds\0cluster_name")
     }
 }
 

@@ -2,10 +2,12 @@
 //! path prefixes match.
 //!
 //! Hosts are indexed when the configuration is read, so 256 rollouts by host
-//! cost a binary search. The request's `:authority` and `:path` are asked for
+//! cost what one does. The request's `:authority` and `:path` are asked for
 //! only when an answer depends on them.
 
 use crate::bucket::{Salted, WeightTotal};
+use crate::facts::Bytes;
+use rustc_hash::FxHashMap;
 use std::cell::LazyCell;
 
 /// One service's versions and how users are dealt to them.
@@ -60,14 +62,17 @@ pub struct Rollouts {
     all: Vec<(Rollout, Option<Vec<Box<str>>>)>,
     /// Rollouts for every host, in order.
     every_host: Vec<Place>,
-    /// Rollouts by a host's whole name, sorted.
-    by_name: Vec<(Box<str>, Place)>,
-    /// Rollouts by a host's end, the `.shop.example` of `*.shop.example`, sorted.
-    by_suffix: Vec<(Box<str>, Place)>,
+    /// Rollouts by a host's whole name, in order.
+    by_name: Hosts,
+    /// Rollouts by a host's end, the `.shop.example` of `*.shop.example`, in order.
+    by_suffix: Hosts,
 }
 
-/// The longest host that can match a name (RFC 1035 3.1: 253 characters, and a dot).
-const LONGEST_HOST: usize = 254;
+/// The configuration alone adds to it, so a hash without a secret is no danger.
+type Hosts = FxHashMap<Box<[u8]>, Vec<Place>>;
+
+/// The longest host that can match a name (RFC 1035 3.1).
+const LONGEST_HOST: usize = 253;
 
 impl Rollouts {
     /// Indexes rollouts, which are in the order of the configuration.
@@ -83,8 +88,6 @@ impl Rollouts {
             reachable &= scope.hosts.is_some() || scope.path_prefixes.is_some();
             new.all.push((rollout, scope.path_prefixes));
         }
-        new.by_name.sort();
-        new.by_suffix.sort();
         new
     }
 
@@ -94,10 +97,11 @@ impl Rollouts {
             return;
         };
         for host in hosts {
-            match host.strip_prefix('*') {
-                Some(suffix) => self.by_suffix.push((suffix.into(), place)),
-                None => self.by_name.push((host.clone(), place)),
-            }
+            let (hosts, name) = match host.strip_prefix('*') {
+                Some(suffix) => (&mut self.by_suffix, suffix),
+                None => (&mut self.by_name, &**host),
+            };
+            hosts.entry(name.as_bytes().into()).or_default().push(place);
         }
     }
 
@@ -112,10 +116,8 @@ impl Rollouts {
         let path = LazyCell::new(|| path().unwrap_or_default());
         let mut best = None;
         if !self.by_name.is_empty() || !self.by_suffix.is_empty() {
-            let authority = authority().unwrap_or_default();
-            let mut lowercase = [0; LONGEST_HOST];
-            let host = host_of(authority, &mut lowercase);
-            best = self.first(named(&self.by_name, host), best, &path);
+            let host = host_of(authority().unwrap_or_default());
+            best = self.first(named(&self.by_name, &host), best, &path);
             if !self.by_suffix.is_empty() {
                 // From the first dot on: `*.` stands for at least one label.
                 let dots = (1..host.len()).filter(|&at| host.get(at) == Some(&b'.'));
@@ -169,31 +171,29 @@ impl Rollouts {
     }
 }
 
-/// The places of the entries with this name, in order.
-fn named<'i>(index: &'i [(Box<str>, Place)], name: &[u8]) -> impl Iterator<Item = Place> {
-    let start = index.partition_point(|(entry, _)| entry.as_bytes() < name);
-    let from_start: &'i [(Box<str>, Place)] = index.get(start..).unwrap_or_default();
-    from_start
-        .iter()
-        .take_while(move |(entry, _)| entry.as_bytes() == name)
-        .map(|(_, place)| *place)
+/// The places of the rollouts for a host, in order.
+fn named(hosts: &Hosts, name: &[u8]) -> impl Iterator<Item = Place> {
+    hosts.get(name).into_iter().flatten().copied()
 }
 
-/// The host of an authority, in `lowercase`: without port and without the dot of
-/// a fully qualified name. Empty when it is too long for any name.
-fn host_of<'b>(authority: &[u8], lowercase: &'b mut [u8; LONGEST_HOST]) -> &'b [u8] {
+/// The host of an authority, in lowercase: without port and without the dot of a
+/// fully qualified name. Empty when it is too long for any name.
+fn host_of(authority: &[u8]) -> Bytes<'_> {
     let end = match authority.iter().rposition(|&b| b == b':' || b == b']') {
         Some(at) if authority.get(at) == Some(&b':') => at,
         _ => authority.len(),
     };
     let host = authority.get(..end).unwrap_or_default();
-    let Some(lowercase) = lowercase.get_mut(..host.len()) else {
-        return &[];
-    };
-    for (to, from) in lowercase.iter_mut().zip(host) {
-        *to = from.to_ascii_lowercase();
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    if host.len() > LONGEST_HOST {
+        return Bytes::default();
     }
-    lowercase.strip_suffix(b".").unwrap_or(lowercase)
+    // Browsers send it in lowercase.
+    if host.iter().any(u8::is_ascii_uppercase) {
+        host.to_ascii_lowercase().into()
+    } else {
+        host.into()
+    }
 }
 
 /// The path before its query (RFC 3986 3.3).
