@@ -20,6 +20,8 @@ from kit.envoy import ROOT
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 END = "@@@ "
 SECONDS = 180
+# What `make` says where no terminal is: there it counts the seconds, and takes that back.
+BEGINS = re.compile(r"^\S+ +\.\.\.  target/logs/.*\n", re.MULTILINE)
 
 
 @dataclass
@@ -62,8 +64,9 @@ class Shell:
     """A bash that a person types into."""
 
     def __init__(self, folder: Path, variables: dict[str, str]) -> None:
-        # A person has none of the variables that `make e2e` hands down.
-        own = {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
+        # A person has none of the variables that `make e2e` hands down, `V=1` among them.
+        handed = re.compile("MAKE|V$")
+        own = {k: v for k, v in os.environ.items() if not handed.match(k)}
         self._bash = subprocess.Popen(
             ["bash"],
             stdin=subprocess.PIPE,
@@ -89,7 +92,7 @@ class Shell:
                 output += before
                 if mark:
                     assert int(code) == 0, f"$ {command}\n{output}"
-                    return output
+                    return BEGINS.sub("", output)
         finally:
             timer.cancel()
         raise AssertionError(f"not done in {SECONDS} s: $ {command}\n{output}")

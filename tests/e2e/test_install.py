@@ -121,9 +121,8 @@ def test_the_readmes_commands(
     without_filter: None, shell: readme.Shell, proof: Proof
 ) -> None:
     def settle(_: str, output: str) -> None:
-        if output.startswith("url: "):
-            url = output.removeprefix("url: ").strip()
-            shell.run(f"sed -i 's|oci://reg.*|{url}|' envoyfilter/plugins.yaml")
+        if url := re.search(r"^url: (.+)$", output, re.MULTILINE):
+            shell.run(f"sed -i 's|oci://reg.*|{url[1]}|' envoyfilter/plugins.yaml")
 
     parts = readme.sections(README)
     for heading in SECTIONS:
