@@ -37,6 +37,9 @@ SHORTENED = 20
 RATE_INTERVAL = "10s"
 RANGE = "5m"
 
+# What a person types, for the line in the panel of the shares.
+WEIGHT = "30"
+
 PODS = "pods.json"
 DISCOVERY_SECONDS = 2
 
@@ -121,18 +124,23 @@ def annotation() -> tuple[str, str]:
 
 
 def panels(
-    rollout: str, namespaces: list[str], services: list[str], at: str = "unless"
+    rollout: str,
+    namespaces: list[str],
+    services: list[str],
+    at: str = "unless",
+    weight: str = WEIGHT,
 ) -> list[tuple[str, str]]:
     """The title and the expression of each query of the dashboard's panels.
 
     The variables have the given values; `at` is `unless` for gateways, `and` for
-    the callers' sidecars.
+    the callers' sidecars, and `weight` what a person types, which may be nothing.
     """
     values = {
         "rollout": rollout,
         "namespace": "|".join(namespaces),
         "service": "|".join(services),
         "at": at,
+        "weight": weight,
         "__rate_interval": RATE_INTERVAL,
         "__range": RANGE,
     }

@@ -14,9 +14,20 @@ NOTHING = ([], [{"metric": {}, "value": 0.0}])
 def test_prometheus_takes_each_query() -> None:
     with watching.prometheus([]) as base:
         for at in ("unless", "and"):
-            for title, expr in watching.panels("myapp", [".+"], [".+"], at):
+            for title, expr in watching.panels("myapp", [".+"], [".+"], at, ""):
                 # Without proxies there is nothing to show, but a count of none.
                 assert watching.query(base, expr) in NOTHING, title
+
+
+@pytest.mark.parametrize(
+    ("typed", "lines"),
+    [("", []), ("0", []), ("5", [0.05]), ("30", [0.3]), ("090", [0.9]), ("100", [1])],
+)
+def test_the_weight_that_is_typed_is_a_line(typed: str, lines: list[float]) -> None:
+    panels = watching.panels("myapp", [".+"], [".+"], weight=typed)
+    [expr] = [expr for _, expr in panels if expr.startswith("vector(")]
+    with watching.prometheus([]) as base:
+        assert [each["value"] for each in watching.query(base, expr)] == lines
 
 
 def test_each_variable_is_defined_and_used() -> None:
@@ -30,9 +41,10 @@ def test_each_variable_is_defined_and_used() -> None:
 def test_a_person_can_read_each_panel(panel: watching.Sample) -> None:
     assert panel["description"].endswith((".", "bluegreen"))
     assert panel["fieldConfig"]["defaults"]["unit"] in UNITS
-    for target in panel["targets"]:
-        lines = len(panel["targets"]) > 1 or " by (" in target["expr"]
-        assert not lines or "{{" in target["legendFormat"], "each line has its name"
+    names = [target.get("legendFormat", "") for target in panel["targets"]]
+    assert len(set(names)) == len(names), "each query has its name"
+    for target, name in zip(panel["targets"], names, strict=True):
+        assert " by (" not in target["expr"] or "{{" in name, "each line has its name"
 
 
 # Of requests a second, shares from 0 to 1, milliseconds, and counts.
