@@ -34,7 +34,9 @@ SECONDS=0
 status=0
 
 if [[ $live ]]; then
-  "$@" 2>&1 </dev/null | tee "$log" || status=$?
+  # Ctrl-C goes to all of them. The command says how it cleans up, so tee has to stay:
+  # without a reader its next line would end it.
+  "$@" 2>&1 </dev/null | tee -i "$log" || status=$?
   printf '%-14s %s, %d s; all of it is in %s\n' "$name" \
     "$([[ $status == 0 ]] && echo ok || echo FAILED)" "$SECONDS" "$log"
   exit "$status"
