@@ -97,8 +97,8 @@ def apply(*what: Path | Json) -> str:
 
 def delete(*files: Path) -> None:
     """Deletes what stands in the files, where it is there."""
-    for file in files:
-        kubectl("delete", "--ignore-not-found", "--wait=false", "-f", file)
+    named = [word for file in files for word in ("-f", file)]
+    kubectl("delete", "--ignore-not-found", "--wait=false", *named)
 
 
 def values(file: Path) -> Json:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cluster
@@ -53,12 +54,13 @@ def empty() -> Iterator[None]:
     mesh, gateway = cluster.mesh_config(), cluster.gateway_template()
     cluster.copy_files()
     cluster.push_images()
-    yield
-    TABLE.heading("Clean-up")
-    remove()
-    if cluster.mesh_config() != mesh:
-        cluster.set_mesh_config(mesh)
-    cluster.set_gateway_template(gateway)
+    # From the last to the first, each of them though one before it failed.
+    with ExitStack() as later:
+        later.callback(cluster.set_gateway_template, gateway)
+        later.callback(cluster.set_mesh_config, mesh)
+        later.callback(remove)
+        yield
+        TABLE.heading("Clean-up")
     left = cluster.ours()
     assert not left, f"left behind: {left}"
     assert cluster.mesh_config() == mesh
@@ -111,9 +113,11 @@ def shop(labelled: None) -> None:
 
 def remove() -> None:
     """Takes back all that was applied."""
-    cluster.delete(cluster.PLUGINS, cluster.EXTENSIONS, *cluster.ROUTING)
-    namespace = ("namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
-    cluster.kubectl("delete", *namespace)
+    try:
+        cluster.delete(cluster.PLUGINS, cluster.EXTENSIONS, *cluster.ROUTING)
+    finally:
+        namespace = ("namespace", NAMESPACE, "--ignore-not-found", "--timeout=120s")
+        cluster.kubectl("delete", *namespace)
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
