@@ -1,6 +1,7 @@
 """The mesh under test, the table of what was proved, and the logs of a failure."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,9 @@ INSECURE = "WASM_INSECURE_REGISTRIES"
 
 # Answers that nobody complains of, in a proxy's log.
 SERVED = '" 200 - via_upstream '
+
+# istiod tells of each push, and below an error all that was pushed.
+COMPLAINT = re.compile(r"\S+\t(warn|error|fatal)\t")
 
 
 TABLE = Table()
@@ -146,7 +150,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
             lines = [
                 line[:LOG_WIDTH]
                 for line in cluster.log(namespace, name).splitlines()
-                if SERVED not in line
+                if (COMPLAINT.match(line) if name == "istiod" else SERVED not in line)
             ]
             text = "\n".join(lines[-LOG_LINES:])
             result.sections.append((f"{name}, last lines", text))
