@@ -92,7 +92,7 @@ test-watching: $(venv)/.installed ## Alerts and dashboard, by Prometheus, on mad
 
 .PHONY: e2e
 e2e: $(venv)/.installed ## What users apply, on the cluster of KUBECONFIG: minutes
-	@$(tools)/need.sh kubectl cargo cc buildah skopeo curl prometheus
+	@$(tools)/need.sh KUBECONFIG kubectl cargo cc buildah skopeo curl prometheus
 	@$(logged) chromium $(tools)/chromium.sh
 	@$(logged) --live e2e $(bin)/python -m pytest -o cache_dir=target/pytest -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e
 

@@ -15,6 +15,7 @@ END {
   print "  CASES='returning new*'     make bench: only these rows"
   print "  ANNOTATE=1                 make bench: keep the profiles"
   print "  MODULE=other.wasm          make bench: another module"
+  print "  KUBECONFIG=file            make e2e: the cluster, whose whole mesh it changes"
   print "  REGISTRY=address:port      make e2e: where the images go"
   print "  ONLY=walkthrough           make e2e: only tests with this in their names"
   print "  FUZZ_SECONDS=600           make fuzz: how long"

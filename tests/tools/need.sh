@@ -4,10 +4,10 @@ set -euo pipefail
 
 if [[ ${1:-} == --help || $# == 0 ]]; then
   echo "usage: need.sh cargo|cc|python|buildah|skopeo|curl|docker-registry|
-  prometheus|kubectl|valgrind|h2load...
+  prometheus|kubectl|KUBECONFIG|valgrind|h2load...
 
 Fails if one of them is missing or too old: says the version that is wanted, the
-one that was found, and the command that installs it."
+one that was found, and the command that installs it. KUBECONFIG is the variable."
   exit
 fi
 
@@ -76,6 +76,14 @@ for need in "$@"; do
     kubectl)
       check kubectl 1.30 "$(version kubectl version --client)" \
         'https://kubernetes.io/docs/tasks/tools/'
+      ;;
+    KUBECONFIG)
+      if [[ ! ${KUBECONFIG-} ]]; then
+        echo 'missing: KUBECONFIG, the file of a cluster with Istio
+  found:   none; ~/.kube/config is not taken unasked: e2e changes the whole mesh
+  set it:  export KUBECONFIG=FILE, of a cluster for tests' >&2
+        exit 1
+      fi
       ;;
     *)
       echo "need.sh: unknown: $need" >&2
