@@ -48,5 +48,5 @@ def test_nobody_moves_twice_or_back_and_no_request_fails(proof: Proof) -> None:
     proof("users who moved twice or back", sum(len(up) != 1 for up in ups))
     proof("rollback: last answer by green, after `apply`", f"{last - applied:+.2f} s")
     assert not running.failures
-    proof(f"failed of {len(running.answers)} requests", len(running.failures))
+    proof(f"failed of {len(running.answers)} requests", running.figure)
     cluster.shift(70, 30)

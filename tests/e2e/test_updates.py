@@ -62,7 +62,7 @@ def watched(proof: Proof, what: str) -> Iterator[Traffic]:
         if answer.version != user.expected(30)
     ]
     assert not strays
-    proof(f"{what}: failed of {len(running.answers)} requests", 0)
+    proof(f"{what}: failed of {len(running.answers)} requests", running.figure)
 
 
 def test_a_new_tag_of_the_image_and_a_new_configuration(proof: Proof) -> None:
@@ -115,4 +115,5 @@ def test_a_wrong_first_configuration_lets_traffic_flow(proof: Proof) -> None:
         cluster.wait_for_old_connections()
         running.all_asked_since(time.monotonic())
     assert not running.failures
-    proof(f"wrong at first load: failed of {len(running.answers)} requests", 0)
+    count = len(running.answers)
+    proof(f"wrong at first load: failed of {count} requests", running.figure)

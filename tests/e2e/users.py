@@ -152,10 +152,16 @@ def returning(count: int) -> list[User]:
 
 class Traffic:
     """Returning users who ask in turn, all the time; half of the callers keep their
-    connection, as browsers do, the others make a new one for each request."""
+    connection, as browsers do, the others make a new one for each request.
+
+    When a connection that they kept is closed before a byte of the answer came, they
+    ask once more, as browsers do too. It counts as failed if that fails as well; how
+    many were asked once more, `figure` says beside.
+    """
 
     def __init__(self, users: list[User], rate: float) -> None:
         self.users = users
+        self.repeated = 0
         self._pace = Pace(rate)
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -170,6 +176,11 @@ class Traffic:
     def failures(self) -> list[Answer]:
         """The answers that no user should see."""
         return [answer for answer in self.answers if answer.status != 200]
+
+    @property
+    def figure(self) -> str:
+        """How many failed, and how many were answered only when repeated."""
+        return f"{len(self.failures)} ({self.repeated} repeated)"
 
     def since(self, moment: float) -> list[tuple[User, Answer]]:
         """What was asked after a moment, by whom."""
@@ -195,13 +206,16 @@ class Traffic:
                 user = self.users[self._turn % len(self.users)]
                 self._turn += 1
             self._pace.turn()
+            kept = connection is not None
             connection = connection or http.client.HTTPConnection(
                 cluster.gateway_address(), timeout=SECONDS
             )
             answer = _ask(connection, PAGE, cluster.HOST, {"cookie": user.cookie})
-            if answer.status != 200 and keep and "RemoteDisconnected" in str(answer):
-                # An idle connection that the other side closed: clients ask again.
+            if kept and "RemoteDisconnected" in str(answer.status):
+                # On a connection made anew by `request`.
                 answer = _ask(connection, PAGE, cluster.HOST, {"cookie": user.cookie})
+                with self._lock:
+                    self.repeated += 1
             user.answers.append(answer)
             if not keep or answer.status != 200:
                 connection.close()
