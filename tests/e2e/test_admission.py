@@ -73,6 +73,20 @@ def matched(routes: Http) -> Http:
     return [*routes, {"route": [{"destination": {"host": "shop", "subset": "blue"}}]}]
 
 
+def two_weighted(routes: Http) -> Http:
+    """A second weighted route, of a part of the paths, above the one that was there."""
+    part = {**copy.deepcopy(routes[-1]), "match": [{"uri": {"prefix": "/part/"}}]}
+    return [*routes[:-1], part, routes[-1]]
+
+
+def in_capitals(routes: Http) -> Http:
+    """The pins' header written in another way, which Envoy takes for the same."""
+    for route in routes[:-1]:
+        [match] = route["match"]
+        match["headers"] = {key.title(): v for key, v in match["headers"].items()}
+    return routes
+
+
 def otherwise_named(routes: Http) -> Http:
     """A route that does not take part may be as it likes."""
     routes[-1]["name"] = "other"
@@ -111,6 +125,21 @@ REFUSED: list[tuple[str, Callable[[Http], Http], str]] = [
         "move it below the routes that match the header x-version-pin.",
     ),
     (
+        "a pin between two weighted routes",
+        lambda routes: [*(two := two_weighted(routes))[1:3], two[0], two[3]],
+        "move it below the routes that match the header x-version-pin.",
+    ),
+    (
+        "a pin in capitals below it",
+        lambda routes: in_capitals(routes)[::-1],
+        "move it below the routes that match the header x-version-pin.",
+    ),
+    (
+        "pins in capitals without its timeout",
+        lambda routes: limited(in_capitals(routes), which=slice(2, 3), timeout="5s"),
+        f"repeat its `timeout` and `retries` {IN_PINS}",
+    ),
+    (
         "the other order",
         reversed_order,
         "keep the destinations in the order that they have, blue, green.",
@@ -140,6 +169,9 @@ REFUSED: list[tuple[str, Callable[[Http], Http], str]] = [
 ALLOWED: list[tuple[str, Callable[[Http], Http]]] = [
     *((f"{b}/{g}", lambda r, b=b, g=g: weigh(r, b, g)) for b, g in RAMP),
     ("without pins", lambda routes: routes[-1:]),
+    ("two weighted routes below the pins", two_weighted),
+    ("two weighted routes without pins", lambda routes: two_weighted(routes)[2:]),
+    ("pins in capitals", in_capitals),
     ("other versions", other_versions),
     (
         "pins that repeat timeout and retries",
