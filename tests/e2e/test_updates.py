@@ -7,7 +7,7 @@ from typing import Any
 
 import cluster
 import pytest
-from cluster import GATEWAY, PLUGINS, SYSTEM, registry, run
+from cluster import GATEWAY, PLUGINS, SYSTEM
 from report import Proof
 from users import Traffic, ask, returning, traffic
 
@@ -66,9 +66,7 @@ def watched(proof: Proof, what: str) -> Iterator[Traffic]:
 
 
 def test_a_new_tag_of_the_image_and_a_new_configuration(proof: Proof) -> None:
-    image = f"docker://{registry()}/bluegreen"
-    tls = ("--src-tls-verify=false", "--dest-tls-verify=false")
-    run("skopeo", "copy", "--quiet", *tls, f"{image}:0.1.0", f"{image}:{NEXT}")
+    cluster.push_another(NEXT)
 
     def newer(spec: cluster.Json) -> None:
         spec["url"] = spec["url"].replace(":0.1.0", f":{NEXT}")
@@ -78,8 +76,16 @@ def test_a_new_tag_of_the_image_and_a_new_configuration(proof: Proof) -> None:
         spec["pluginConfig"]["identity"]["cookie"] = {"maxAgeSeconds": 1209600}
 
     with watched(proof, "a new tag, a new configuration"):
+        before, running = cluster.vms(SYSTEM, GATEWAY)
         apply(newer)
         cluster.wait_for_log(SYSTEM, GATEWAY, f"with tag {NEXT}")
+
+        def made() -> int:
+            return cluster.vms(SYSTEM, GATEWAY)[0] - before
+
+        # Of a module with the same bytes it makes none.
+        cluster.until("the gateway has VMs of the new one", lambda: made() >= running)
+        proof("a new tag: VMs that the gateway made of its module", made())
         apply(also_longer)
         cluster.until("it is taken", lambda: "=1209600;" in cookie_of_a_new_user())
         cluster.apply(PLUGINS)
