@@ -41,9 +41,13 @@ image: build ## The OCI image that Istio pulls: target/image
 	@$(logged) --show '^(target/image|digest|image.sh:) ' image $(tools)/image.sh
 
 .PHONY: push
-push: $(if $(IMAGE),image) ## Push it, and say its url: make push IMAGE=registry/name:tag
+push: .push-to image ## Push it, and say its url: make push IMAGE=registry/name:tag
 	@$(tools)/need.sh skopeo
 	@$(logged) --show '^url: ' push $(tools)/push.sh '$(IMAGE)'
+
+# Before anything is built.
+.push-to:
+	@$(tools)/push.sh --check '$(IMAGE)'
 
 ##@ Test
 

@@ -4,11 +4,12 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: push.sh REGISTRY/NAME:TAG
+usage: push.sh [--check] REGISTRY/NAME:TAG
 
 Pushes the image that image.sh has left in target/image, byte for byte, and
 prints the url that a WasmPlugin fetches it by: with its digest, so that what
 runs does not change when the tag does.
+--check pushes nothing, and wants no image: it looks at the name only.
 TLS_VERIFY=false allows plain HTTP, and certificates that nobody vouches for.
 To log in: skopeo login REGISTRY
 TEXT
@@ -19,6 +20,11 @@ fail() {
   exit 1
 }
 
+check=
+if [[ ${1-} == --check ]]; then
+  check=1
+  shift
+fi
 if [[ $# != 1 || $1 == --help ]]; then
   usage
   [[ ${1-} == --help ]] && exit || exit 2
@@ -35,6 +41,8 @@ elif [[ ! $image =~ ^($host)/[^:@]+:[^:@/]+$ ]]; then
   fail "IMAGE=$image is not REGISTRY/NAME:TAG, as in" "  $example"
 elif [[ ! ${TLS_VERIFY:-true} =~ ^(true|false)$ ]]; then
   fail "TLS_VERIFY=$TLS_VERIFY is neither true nor false"
+elif [[ $check ]]; then
+  exit
 elif [[ ! -e target/image/index.json ]]; then
   fail 'there is no target/image: make image'
 fi
