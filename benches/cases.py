@@ -147,6 +147,7 @@ SIDECAR = "sidecar~t"
 # By the words of benches/calls, which makes them in this order.
 CALLS = [
     "none",
+    "all",
     "absent",
     "present",
     "property",
@@ -154,10 +155,11 @@ CALLS = [
     "set",
     "set set-another",
     "absent-response",
+    "all-response",
     "tag",
     "absent-response set-response",
     # What a returning user's request cannot do without, but a counter.
-    "absent present set tag",
+    "all set all-response",
 ]
 
 

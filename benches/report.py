@@ -165,7 +165,7 @@ def starts(found: dict[str, dict[int, Start]]) -> Table:
     """Start-up and memory."""
     titles = {
         "router": "router only",
-        "empty-cut": "empty module",
+        "empty": "empty module",
         "gateway": "ours, 1 rollout",
         "by-host-256": "ours, 256 rollouts",
     }
@@ -213,18 +213,18 @@ def lasting(found: list[Lasting], started: dict[str, dict[int, Start]]) -> Table
     worker = {name: per_worker(name, started) + more for name, more in grown.items()}
     for each in found:
         name, sizes = each.proxy, each.resident
-        over = worker[name] - worker["empty-cut"]
+        over = worker[name] - worker["empty"]
         held = MET if grown[name] <= FLAT and over <= OVER_EMPTY else MISSED
         table.rows.append(
             [
-                "empty module" if name == "empty-cut" else "ours",
+                "empty module" if name == "empty" else "ours",
                 f"{each.requests:,}",
                 *(
                     f"{size:.1f}"
                     for size in (sizes[0], sizes[len(sizes) // 2], sizes[-1])
                 ),
                 *(f"{grown[name]:.2f}", f"{worker[name]:.1f}"),
-                *(["", ""] if name == "empty-cut" else [f"{over:.1f}", held]),
+                *(["", ""] if name == "empty" else [f"{over:.1f}", held]),
             ]
         )
     return table
@@ -241,7 +241,7 @@ def setting() -> str:
     cores = len(
         re.findall("^processor", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     )
-    empty = (BENCH / "empty-cut.wasm").stat().st_size
+    empty = (BENCH / "empty.wasm").stat().st_size
     return (
         f"Envoy {newest()}, rustc {rustc[1].decode() if rustc else 'unknown'},"
         f" {version('valgrind')}, {version('h2load')}; {cores} cores of"

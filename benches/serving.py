@@ -22,14 +22,14 @@ REQUESTS = 1000
 COMPARED = ("lua-returning", "empty", "empty-cut", "returning", "silent", "new-others")
 
 STARTS = 3
-STARTED = ("router", "empty-cut", "gateway", "by-host-256")
+STARTED = ("router", "empty", "gateway", "by-host-256")
 MORE_WORKERS = 5
 TELL_SECONDS = 10
 # Enough to reach each worker.
 VISITS, VISITORS = 2000, 40
 
 # The proxies whose memory is watched, and their part of the requests.
-LASTING = {"empty-cut": 0.1, "gateway": 1.0}
+LASTING = {"empty": 0.1, "gateway": 1.0}
 KINDS = ("returning", "new-others", "silent", "pinned")
 WARM = 20_000
 PARTS = 20

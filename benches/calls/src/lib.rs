@@ -2,7 +2,8 @@
 //! with what they give: what each of them costs.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
+use proxy_wasm::types::{Action, ContextType, MapType};
+use std::ptr;
 use std::rc::Rc;
 
 proxy_wasm::main! {{
@@ -45,6 +46,7 @@ impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
         for call in &*self.calls {
             match call.as_str() {
+                "all" => all(MapType::HttpRequestHeaders),
                 "absent" => drop(self.get_http_request_header_bytes("x-version-pin")),
                 "present" => drop(self.get_http_request_header_bytes("cookie")),
                 "property" => drop(self.get_property(vec!["request", "headers", "cookie"])),
@@ -60,6 +62,7 @@ impl HttpContext for Stream {
     fn on_http_response_headers(&mut self, _headers: usize, _end_of_stream: bool) -> Action {
         for call in &*self.calls {
             match call.as_str() {
+                "all-response" => all(MapType::HttpResponseHeaders),
                 "absent-response" => drop(self.get_http_response_header_bytes("x-other")),
                 "tag" => drop(self.get_http_response_header_bytes("x-served-version")),
                 "set-response" => self.set_http_response_header("x-other", Some("1")),
@@ -68,4 +71,20 @@ impl HttpContext for Stream {
         }
         Action::Continue
     }
+}
+
+/// Asks for all headers, and reads none of them, which the SDK cannot.
+fn all(map: MapType) {
+    let (mut data, mut size) = (ptr::null_mut(), 0);
+    // SAFETY: the host writes both results; what it leaves is a vector's memory, by the
+    // SDK's allocating callback.
+    unsafe {
+        if proxy_get_header_map_pairs(map, &raw mut data, &raw mut size) == 0 {
+            drop(Vec::from_raw_parts(data, size, size));
+        }
+    }
+}
+
+unsafe extern "C" {
+    fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> u32;
 }
