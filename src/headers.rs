@@ -3,7 +3,6 @@
 //! The call costs what two by name do, one for a header that is there and one for
 //! a header that is not (`benches/RESULTS.md`), and each further look is free.
 
-use crate::facts::Bytes;
 use std::borrow::Cow;
 
 /// Header fields in order, pseudo headers included. Names are lowercase, values
@@ -14,12 +13,12 @@ use std::borrow::Cow;
 /// name and each value, with a NUL behind it. A number has 32 bits, the lowest
 /// first. Bytes that are no such map have no headers, or odd ones.
 #[derive(Debug, Default)]
-pub struct Headers<'h>(Bytes<'h>);
+pub struct Headers<'h>(Cow<'h, [u8]>);
 
 impl<'h> Headers<'h> {
     /// The headers in these bytes.
     #[must_use]
-    pub fn new(serialized: Bytes<'h>) -> Self {
+    pub fn new(serialized: Cow<'h, [u8]>) -> Self {
         Self(serialized)
     }
 
@@ -31,7 +30,7 @@ impl<'h> Headers<'h> {
 
     /// The first value of a header, for who needs no other.
     #[must_use]
-    pub fn into_first(self, name: &str) -> Option<Bytes<'h>> {
+    pub fn into_first(self, name: &str) -> Option<Cow<'h, [u8]>> {
         match self.0 {
             Cow::Borrowed(bytes) => values(bytes, name).next().map(Cow::from),
             Cow::Owned(bytes) => values(&bytes, name)
