@@ -1,31 +1,16 @@
-//! What becomes of a request and of its response: [`request`] and [`response`].
-//!
-//! Both ask for facts through a small trait, and return what to write. The
-//! decision never sees the host.
+//! What becomes of a request: where it is routed, and why.
 
+use super::{Choice, Edit, Memory, PinCookie};
 use crate::bucket::Bucket;
-use crate::config::{Config, When};
-use crate::facts::{Bytes, RequestFacts, ResponseFacts};
+use crate::config::Config;
+use crate::facts::{Bytes, RequestFacts};
 use crate::headers::Headers;
-use crate::identity::CookieId;
-use crate::metrics::{Counted, Reason, Served, Source};
+use crate::metrics::{Reason, Source};
 use crate::pin::{self, Wish};
 use crate::role::Role;
-use crate::rollout::{Rollout, VersionIndex};
-use crate::set_cookie::SetCookie;
+use crate::rollout::Rollout;
 use crate::user::{Jar, User, know};
 use std::cell::OnceCell;
-
-/// What to do with a header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edit<T> {
-    /// Leave it as it is.
-    Keep,
-    /// Make this its only value.
-    Set(T),
-    /// Remove all its values.
-    Remove,
-}
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,51 +23,6 @@ pub struct RequestDecision<'c> {
     pub rejected: Vec<Reason>,
     /// What the response's decision needs to know.
     pub memory: Memory,
-}
-
-/// What to do with a response.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ResponseDecision<'c> {
-    /// The tag header.
-    pub tag: Edit<&'c str>,
-    /// What the tester is told in the pin header's response twin.
-    pub told: Option<String>,
-    /// `Set-Cookie` lines to add.
-    pub cookies: Vec<Vec<u8>>,
-    /// What did not hold, to be counted.
-    pub rejected: Vec<Reason>,
-    /// The response, to be counted; a server counts none.
-    pub counted: Option<Counted>,
-}
-
-/// What a stream remembers between its request and its response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// A server's: nothing but that the request belongs to a rollout.
-    Server,
-    /// A gateway's or a client's.
-    Outbound(Choice),
-}
-
-/// The version that was chosen for a request, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Choice {
-    rollout: u16,
-    source: Source,
-    pinned: Option<VersionIndex>,
-    /// Whether the caller is told what became of a pin: at a gateway.
-    tells: bool,
-    /// Whether a pin was for an unknown version.
-    refused: bool,
-    minted: Option<CookieId>,
-    pin_cookie: Option<PinCookie>,
-    https: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PinCookie {
-    Remember(VersionIndex),
-    Clear,
 }
 
 /// Decides about a request. `None`: no rollout matches, and nothing is touched.
@@ -100,23 +40,11 @@ pub fn request<'c>(
     let headers = facts.headers();
     let place = find(config, || &headers)?;
     let rollout = config.rollouts.get(place)?;
-    Some(match role {
-        Role::Gateway => route_stranger(config, place, rollout, &headers, facts),
-        Role::Client | Role::Server => route_workload(config, place, rollout, &headers),
+    Some(if role == Role::Gateway {
+        route_stranger(config, place, rollout, &headers, facts)
+    } else {
+        route_workload(config, place, rollout, &headers)
     })
-}
-
-/// Decides about the response to a request that [`request`] decided about.
-pub fn response<'c>(
-    config: &'c Config,
-    own_version: Option<&'c str>,
-    memory: Memory,
-    facts: &impl ResponseFacts,
-) -> ResponseDecision<'c> {
-    match memory {
-        Memory::Server => tag_own(config, own_version, facts),
-        Memory::Outbound(choice) => answer(config, choice, facts),
-    }
 }
 
 /// The place of the first rollout that matches; asks for headers if that depends on them.
@@ -319,146 +247,4 @@ fn came_by_https(headers: &Headers<'_>) -> bool {
         .first("x-forwarded-proto")
         .or_else(|| headers.first(":scheme"))
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
-}
-
-impl Choice {
-    fn new(rollout: u16, tells: bool) -> Self {
-        Self {
-            rollout,
-            source: Source::None,
-            pinned: None,
-            tells,
-            refused: false,
-            minted: None,
-            pin_cookie: None,
-            https: false,
-        }
-    }
-
-    fn identity_cookie<'c>(&self, config: &'c Config) -> Option<(&'c SetCookie, CookieId)> {
-        Some((config.identity.cookie.as_ref()?, self.minted?))
-    }
-
-    fn pin_cookie<'c>(&self, config: &'c Config) -> Option<(&'c SetCookie, PinCookie)> {
-        let cookie = config.pin.as_ref()?.cookie.as_ref()?;
-        Some((cookie, self.pin_cookie?))
-    }
-
-    fn needs_scheme(&self, config: &Config) -> bool {
-        let identity = self.identity_cookie(config).map(|(cookie, _)| cookie);
-        let pin = self.pin_cookie(config).map(|(cookie, _)| cookie);
-        identity.into_iter().chain(pin).any(SetCookie::needs_scheme)
-    }
-}
-
-/// A gateway's or a client's response.
-fn answer<'c>(
-    config: &'c Config,
-    choice: Choice,
-    facts: &impl ResponseFacts,
-) -> ResponseDecision<'c> {
-    let Some(rollout) = config.rollouts.get(choice.rollout) else {
-        return ResponseDecision::default();
-    };
-    let upstream_tag = facts.header(&config.tag.header);
-    let served = match upstream_tag.as_deref() {
-        None | Some(b"") => served_by_cluster(rollout, facts),
-        Some(tag) => rollout.version(tag).map_or(Served::Other, Served::Version),
-    };
-    let shows = match config.tag.when {
-        When::Always => true,
-        When::Pinned => choice.pinned.is_some(),
-        When::Never => false,
-    };
-    let tag = match (upstream_tag.as_deref(), served) {
-        (Some(_), _) if !shows => Edit::Remove,
-        (None | Some(b""), Served::Version(version)) if shows => {
-            Edit::Set(rollout.version_name(version))
-        }
-        _ => Edit::Keep,
-    };
-    let mut rejected = Vec::new();
-    let mut told = choice
-        .refused
-        .then(|| "rejected; reason=unknown-version".to_owned());
-    if let Some(other) = choice
-        .pinned
-        .and_then(|pinned| other_than(pinned, served, rollout))
-    {
-        rejected.push(Reason::PinNotRouted);
-        told = Some(format!("not-routed; served={other}"));
-    }
-    ResponseDecision {
-        tag,
-        told: told.filter(|_| choice.tells),
-        cookies: cookies(config, &choice, rollout),
-        rejected,
-        counted: Some(Counted {
-            rollout: choice.rollout,
-            served,
-            source: choice.source,
-        }),
-    }
-}
-
-/// The version by the name of the cluster that answered, `outbound|80|SUBSET|host`.
-fn served_by_cluster(rollout: &Rollout, facts: &impl ResponseFacts) -> Served {
-    let version = || {
-        let cluster = facts.answering_cluster()?;
-        rollout.version(cluster.split(|&b| b == b'|').nth(2)?)
-    };
-    version().map_or(Served::None, Served::Version)
-}
-
-/// The name of the version that served, when it was another than the pinned one.
-fn other_than(pinned: VersionIndex, served: Served, rollout: &Rollout) -> Option<&str> {
-    match served {
-        Served::Version(version) if version != pinned => Some(rollout.version_name(version)),
-        Served::Other => Some("other"),
-        Served::Version(_) | Served::None => None,
-    }
-}
-
-fn cookies(config: &Config, choice: &Choice, rollout: &Rollout) -> Vec<Vec<u8>> {
-    let identity = choice
-        .identity_cookie(config)
-        .map(|(cookie, id)| cookie.line(&id, choice.https));
-    let pin = choice
-        .pin_cookie(config)
-        .map(|(cookie, action)| match action {
-            PinCookie::Remember(version) => {
-                cookie.line(rollout.version_name(version).as_bytes(), choice.https)
-            }
-            PinCookie::Clear => cookie.clear(choice.https),
-        });
-    identity.into_iter().chain(pin).collect()
-}
-
-/// A server's response: its own version, unless the application said another.
-fn tag_own<'c>(
-    config: &'c Config,
-    own_version: Option<&'c str>,
-    facts: &impl ResponseFacts,
-) -> ResponseDecision<'c> {
-    let tag = own_version.map_or(Edit::Keep, |own| match facts.header(&config.tag.header) {
-        None => Edit::Set(own),
-        Some(tag) if tag.is_empty() => Edit::Set(own),
-        Some(_) => Edit::Keep,
-    });
-    ResponseDecision {
-        tag,
-        ..ResponseDecision::default()
-    }
-}
-
-impl Default for ResponseDecision<'_> {
-    fn default() -> Self {
-        Self {
-            tag: Edit::Keep,
-            told: None,
-            cookies: Vec::new(),
-            rejected: Vec::new(),
-            counted: None,
-        }
-    }
 }
