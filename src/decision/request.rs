@@ -174,6 +174,7 @@ fn serve<'c>(
     let place = find(config, || headers.get_or_init(|| facts.headers()))?;
     let rollout = config.rollouts.get(place)?;
     let misrouted = || {
+        let own = own_version?;
         let name = &config.pin.as_ref()?.header;
         // One header alone is cheaper, unless all of them are there already.
         let pin: Bytes = match headers.get() {
@@ -183,12 +184,12 @@ fn serve<'c>(
         let Wish::Version(pinned) = Wish::of(&pin, rollout) else {
             return None;
         };
-        (rollout.version_name(pinned) != own_version?).then_some(Reason::Misrouted)
+        (rollout.version_name(pinned) != own).then_some(Reason::Misrouted)
     };
     Some(RequestDecision {
         pin: Edit::Keep,
         bucket: Edit::Keep,
-        rejected: own_version.and_then(|_| misrouted()).into_iter().collect(),
+        rejected: misrouted().into_iter().collect(),
         memory: Memory::Server,
     })
 }
@@ -212,8 +213,8 @@ fn pin_in_query(
     Some((Source::PinQuery, wish))
 }
 
-/// What makes `version` the only value of the pin header. Not to change a request
-/// spares Envoy to look for its route again.
+/// What makes `version` the only value of the pin header. A request that is not
+/// changed spares Envoy another search for its route.
 fn pin_to<'c>(version: &'c str, config: &Config, headers: &Headers<'_>) -> Edit<&'c str> {
     if headers.all(config.pin_header()).eq([version.as_bytes()]) {
         Edit::Keep
