@@ -520,6 +520,29 @@ fn cookies_cost_in_proportion_to_their_bytes() {
 }
 
 #[test]
+fn other_headers_cost_a_glance_each_whatever_they_say() {
+    let of = |count: usize, bytes: usize| {
+        let others = (0..count).map(|i| (format!("x-other-{i}"), vec![b'x'; bytes]));
+        let cookie = ("cookie".to_owned(), RETURNING.into());
+        work(GOOD, &others.chain([cookie]).collect(), &Headers::new())
+    };
+    let alone = of(0, 0);
+    // Envoy takes 100 headers.
+    for (count, bytes) in [(1, 0), (1, 1024), (20, 100), (99, 0), (99, 60), (99, 600)] {
+        let some = of(count, bytes);
+        let line = format!("{count} of {bytes} bytes: {some:?}, none {alone:?}");
+        // Seen with --nocapture.
+        println!("{line}");
+        let glances = 200 * u64::try_from(count).unwrap();
+        assert!(some.fuel <= alone.fuel + 600 + glances, "{line}");
+        assert_eq!(some.hostcalls, alone.hostcalls, "{line}");
+        // More than the buffer for answers holds need the heap.
+        assert!(some.allocations <= alone.allocations + 1, "{line}");
+        assert!(some.pages <= alone.pages + 2, "{line}");
+    }
+}
+
+#[test]
 fn the_last_response_tells_how_to_look_for_a_tag() {
     let mesh = Mesh::new();
     let mut vm = mesh.vm();
