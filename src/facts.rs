@@ -12,10 +12,10 @@ pub type Bytes<'h> = Cow<'h, [u8]>;
 
 /// What a decision may ask about a request. Values are a stranger's bytes.
 pub trait RequestFacts {
-    /// All request headers: for who needs more than one of them.
-    fn headers(&self) -> Headers<'_>;
-    /// The first value of one request header: for who needs no other.
+    /// The first value of one request header: for who may need no other.
     fn header(&self, name: &str) -> Option<Bytes<'_>>;
+    /// All request headers.
+    fn headers(&self) -> &Headers<'_>;
     /// A random number, for an identity.
     fn random(&self) -> Option<u64>;
 }

@@ -29,6 +29,8 @@ struct Plugin {
     /// The pod's own version, by its label.
     own_version: Option<String>,
     counters: Counters,
+    /// Whether the last request was asked for more than one header.
+    requests_go_on: Cell<bool>,
     /// Whether the last upstream said its version.
     upstream_tags: Cell<bool>,
 }
@@ -116,8 +118,11 @@ impl NewStream {
         let plugin = self.0;
         let role = plugin.placement.role(host::listener_is_inbound);
         let own = plugin.own_version.as_deref();
-        let facts = host::Request::current();
-        let decision = decision::request(&plugin.config, role, own, &facts)?;
+        let decision = {
+            let answers = host::Answers::begin();
+            let facts = host::Request::current(&answers, &plugin.requests_go_on);
+            decision::request(&plugin.config, role, own, &facts)?
+        };
         plugin.write_request(&decision);
         let memory = decision.memory;
         Some(Stream { plugin, memory })
@@ -149,6 +154,7 @@ impl Plugin {
             placement,
             own_version,
             counters,
+            requests_go_on: Cell::new(false),
             upstream_tags: Cell::new(false),
         }
     }

@@ -11,11 +11,11 @@ mod answers;
 
 use crate::facts::{Bytes, RequestFacts, ResponseFacts};
 use crate::headers::Headers;
-use answers::Answers;
+pub(crate) use answers::Answers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
 
 /// The host's number for a root context or a stream, unique within a VM.
@@ -31,22 +31,62 @@ thread_local! {
 }
 
 /// The facts about the request of the current stream.
-pub(crate) struct Request(Answers);
+///
+/// Two headers by their names are dearer than all of them at once, and one is
+/// cheaper. Who was asked for one header goes on, or does not, much as before: so the
+/// last request tells how to begin.
+pub(crate) struct Request<'p> {
+    answers: &'p Answers,
+    all: OnceCell<Headers<'p>>,
+    asked: Cell<bool>,
+    asked_again: Cell<bool>,
+    goes_on: &'p Cell<bool>,
+}
 
-impl Request {
-    /// For as long as the callback lasts.
-    pub(crate) fn current() -> Self {
-        Self(Answers::begin())
+impl<'p> Request<'p> {
+    /// For as long as the callback lasts. `goes_on`: whether the last request was asked
+    /// for more than one header.
+    pub(crate) fn current(answers: &'p Answers, goes_on: &'p Cell<bool>) -> Self {
+        Self {
+            answers,
+            all: OnceCell::new(),
+            asked: Cell::new(false),
+            asked_again: Cell::new(false),
+            goes_on,
+        }
+    }
+
+    fn all(&self) -> &Headers<'p> {
+        let ask = || self.answers.headers(MapType::HttpRequestHeaders);
+        self.all.get_or_init(ask)
+    }
+
+    fn note(&self) {
+        self.asked_again.set(self.asked.replace(true));
     }
 }
 
-impl RequestFacts for Request {
-    fn headers(&self) -> Headers<'_> {
-        self.0.headers(MapType::HttpRequestHeaders)
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        if self.asked.get() {
+            self.goes_on.set(self.asked_again.get());
+        }
+    }
+}
+
+impl RequestFacts for Request<'_> {
+    fn header(&self, name: &str) -> Option<Bytes<'_>> {
+        self.note();
+        if self.goes_on.get() {
+            self.all().first(name).map(Bytes::from)
+        } else {
+            self.answers.header(MapType::HttpRequestHeaders, name)
+        }
     }
 
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        self.0.header(MapType::HttpRequestHeaders, name)
+    fn headers(&self) -> &Headers<'_> {
+        self.note();
+        self.all()
     }
 
     fn random(&self) -> Option<u64> {

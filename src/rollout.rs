@@ -110,13 +110,14 @@ impl Rollouts {
     /// only when the answer depends on it.
     pub fn find<'h>(
         &self,
-        authority: impl FnOnce() -> Option<&'h [u8]>,
-        path: impl FnOnce() -> Option<&'h [u8]>,
+        authority: impl FnOnce() -> Option<Bytes<'h>>,
+        path: impl FnOnce() -> Option<Bytes<'h>>,
     ) -> Option<Place> {
         let path = LazyCell::new(|| path().unwrap_or_default());
         let mut best = None;
         if !self.by_name.is_empty() || !self.by_suffix.is_empty() {
-            let host = host_of(authority().unwrap_or_default());
+            let authority = authority().unwrap_or_default();
+            let host = host_of(&authority);
             best = self.first(named(&self.by_name, &host), best, &path);
             if !self.by_suffix.is_empty() {
                 // From the first dot on: `*.` stands for at least one label.
@@ -145,7 +146,7 @@ impl Rollouts {
         &self,
         places: impl Iterator<Item = Place>,
         best: Option<Place>,
-        path: &LazyCell<&'h [u8], impl FnOnce() -> &'h [u8]>,
+        path: &LazyCell<Bytes<'h>, impl FnOnce() -> Bytes<'h>>,
     ) -> Option<Place> {
         places
             .take_while(|&place| best.is_none_or(|best| place < best))
@@ -156,7 +157,7 @@ impl Rollouts {
     fn path_matches<'h>(
         &self,
         place: Place,
-        path: &LazyCell<&'h [u8], impl FnOnce() -> &'h [u8]>,
+        path: &LazyCell<Bytes<'h>, impl FnOnce() -> Bytes<'h>>,
     ) -> bool {
         match self.all.get(usize::from(place)) {
             None => false,
@@ -228,7 +229,10 @@ mod tests {
     }
 
     fn find(rollouts: &Rollouts, authority: &str, path: &str) -> Option<Place> {
-        rollouts.find(|| Some(authority.as_bytes()), || Some(path.as_bytes()))
+        rollouts.find(
+            || Some(authority.as_bytes().into()),
+            || Some(path.as_bytes().into()),
+        )
     }
 
     #[test]
@@ -307,11 +311,11 @@ mod tests {
             rollouts.find(
                 || {
                     authority.set(authority.get() + 1);
-                    Some(b"b.example")
+                    Some(b"b.example".into())
                 },
                 || {
                     path.set(path.get() + 1);
-                    Some(b"/")
+                    Some(b"/".into())
                 },
             );
             (authority.get(), path.get())

@@ -543,6 +543,30 @@ fn other_headers_cost_a_glance_each_whatever_they_say() {
 }
 
 #[test]
+fn the_last_request_tells_how_to_look_for_a_host() {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    let (root, _) = vm.configure(by_host(1).as_bytes());
+    let mut asked = |host: &str| {
+        vm.state().calls.clear();
+        let stream = vm.stream(root);
+        vm.state().request = vec![
+            (":authority".to_owned(), host.into()),
+            ("x-version-pin".to_owned(), b"green".to_vec()),
+        ];
+        vm.request(stream);
+        vm.end(stream);
+        vm.state().calls.clone()
+    };
+    let (by_name, among_all) = ("get :authority", "get all headers");
+    assert_eq!(asked("other.example"), [by_name]);
+    assert_eq!(asked("h0.example"), [by_name, among_all]);
+    assert_eq!(asked("h0.example"), [among_all]);
+    assert_eq!(asked("other.example"), [among_all]);
+    assert_eq!(asked("other.example"), [by_name]);
+}
+
+#[test]
 fn the_last_response_tells_how_to_look_for_a_tag() {
     let mesh = Mesh::new();
     let mut vm = mesh.vm();

@@ -358,8 +358,8 @@ proptest! {
             host && path
         });
         let found = rollouts.find(
-            || Some(authority.as_bytes()),
-            || Some(path.as_bytes()),
+            || Some(authority.as_bytes().into()),
+            || Some(path.as_bytes().into()),
         );
         prop_assert_eq!(found.map(usize::from), scan);
     }

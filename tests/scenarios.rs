@@ -127,6 +127,7 @@ fn in_module(row: &Row, module: &wasmi::Module) -> Result<(), Failed> {
 /// A message of the row as facts, and what was asked of it.
 struct Facts<'r> {
     headers: &'r Headers,
+    all: bluegreen::headers::Headers<'r>,
     upstream: Option<&'r Upstream>,
     asked: &'r RefCell<Vec<String>>,
 }
@@ -144,9 +145,9 @@ impl Facts<'_> {
 }
 
 impl RequestFacts for Facts<'_> {
-    fn headers(&self) -> bluegreen::headers::Headers<'_> {
+    fn headers(&self) -> &bluegreen::headers::Headers<'_> {
         self.ask("get all headers".to_owned());
-        bluegreen::headers::Headers::new(host::serialized(self.headers).into())
+        &self.all
     }
 
     fn header(&self, name: &str) -> Option<Bytes<'_>> {
@@ -195,6 +196,7 @@ fn in_core(row: &Row) -> Result<(), Failed> {
     let mut request = row.request();
     let facts = Facts {
         headers: &request.clone(),
+        all: bluegreen::headers::Headers::new(host::serialized(&request).into()),
         upstream: None,
         asked: &asked,
     };
@@ -214,6 +216,7 @@ fn in_core(row: &Row) -> Result<(), Failed> {
     if let Some(decision) = decision {
         let facts = Facts {
             headers: &upstream.response,
+            all: bluegreen::headers::Headers::default(),
             upstream: Some(&upstream),
             asked: &asked,
         };

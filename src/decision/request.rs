@@ -3,14 +3,13 @@
 use super::{Choice, Edit, Memory, PinCookie};
 use crate::bucket::Bucket;
 use crate::config::Config;
-use crate::facts::{Bytes, RequestFacts};
+use crate::facts::RequestFacts;
 use crate::headers::Headers;
 use crate::metrics::{Reason, Source};
 use crate::pin::{self, Wish};
 use crate::role::Role;
 use crate::rollout::Rollout;
 use crate::user::{Jar, User, know};
-use std::cell::OnceCell;
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,23 +33,15 @@ pub fn request<'c>(
     own_version: Option<&str>,
     facts: &impl RequestFacts,
 ) -> Option<RequestDecision<'c>> {
-    if role == Role::Server {
-        return serve(config, own_version, facts);
-    }
-    let headers = facts.headers();
-    let place = find(config, || &headers)?;
+    let place = config
+        .rollouts
+        .find(|| facts.header(":authority"), || facts.header(":path"))?;
     let rollout = config.rollouts.get(place)?;
-    Some(if role == Role::Gateway {
-        route_stranger(config, place, rollout, &headers, facts)
-    } else {
-        route_workload(config, place, rollout, &headers)
+    Some(match role {
+        Role::Server => serve(config, rollout, own_version, facts),
+        Role::Gateway => route_stranger(config, place, rollout, facts),
+        Role::Client => route_workload(config, place, rollout, facts.headers()),
     })
-}
-
-/// The place of the first rollout that matches; asks for headers if that depends on them.
-fn find<'h>(config: &Config, headers: impl Fn() -> &'h Headers<'h>) -> Option<u16> {
-    let of = |name| headers().first(name);
-    config.rollouts.find(|| of(":authority"), || of(":path"))
 }
 
 /// A gateway's request: its caller is a stranger, whose bucket never counts.
@@ -58,9 +49,9 @@ fn route_stranger<'c>(
     config: &'c Config,
     place: u16,
     rollout: &'c Rollout,
-    headers: &Headers<'_>,
     facts: &impl RequestFacts,
 ) -> RequestDecision<'c> {
+    let headers = facts.headers();
     let asked =
         pin_in_header(config, rollout, headers).or_else(|| pin_in_query(config, rollout, headers));
     let (user, jar) = match asked {
@@ -167,31 +158,24 @@ fn route_workload<'c>(
 /// A server's request: nothing is touched, a pin for another version is counted.
 fn serve<'c>(
     config: &'c Config,
+    rollout: &Rollout,
     own_version: Option<&str>,
     facts: &impl RequestFacts,
-) -> Option<RequestDecision<'c>> {
-    let headers = OnceCell::new();
-    let place = find(config, || headers.get_or_init(|| facts.headers()))?;
-    let rollout = config.rollouts.get(place)?;
-    let misrouted = || {
-        let own = own_version?;
-        let name = &config.pin.as_ref()?.header;
-        // One header alone is cheaper, unless all of them are there already.
-        let pin: Bytes = match headers.get() {
-            Some(headers) => headers.first(name)?.into(),
-            None => facts.header(name)?,
-        };
-        let Wish::Version(pinned) = Wish::of(&pin, rollout) else {
-            return None;
-        };
-        (rollout.version_name(pinned) != own).then_some(Reason::Misrouted)
-    };
-    Some(RequestDecision {
+) -> RequestDecision<'c> {
+    let mut rejected = Vec::new();
+    if let (Some(own), Some(pin)) = (own_version, &config.pin)
+        && let Some(value) = facts.header(&pin.header)
+        && let Wish::Version(pinned) = Wish::of(&value, rollout)
+        && rollout.version_name(pinned) != own
+    {
+        rejected.push(Reason::Misrouted);
+    }
+    RequestDecision {
         pin: Edit::Keep,
         bucket: Edit::Keep,
-        rejected: misrouted().into_iter().collect(),
+        rejected,
         memory: Memory::Server,
-    })
+    }
 }
 
 fn pin_in_header(

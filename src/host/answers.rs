@@ -28,14 +28,14 @@ thread_local! {
 }
 
 /// The answers of one callback. They live as long as it does.
-pub(super) struct Answers {
+pub(crate) struct Answers {
     /// What was used before it, and will be again.
     before: usize,
 }
 
 impl Answers {
     /// Makes room for the answers of a callback.
-    pub(super) fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         let before = BUFFER.with(|buffer| buffer.used.get());
         Self { before }
     }
