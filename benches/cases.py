@@ -52,6 +52,10 @@ REQUESTS: dict[str, dict[str, str]] = {
     "identity": {"x-user-id": "1234567890", "cookie": "; ".join(OTHERS)},
     "pinned": {PIN: "green", "cookie": "; ".join([*OTHERS, IDENTITY])},
     "8 KB": {"cookie": f"{EIGHT_KB}; {IDENTITY}"},
+    "40 headers": {
+        **{f"x-header-of-a-mesh-{n}": "0123456789abcdef" for n in range(29)},
+        "cookie": "; ".join([*OTHERS[:3], IDENTITY, OTHERS[3]]),
+    },
     "bucket": {BUCKET: "56", "cookie": "; ".join([*OTHERS, IDENTITY])},
 }
 # The upstream tags what it answers below the one, and not below the other.
@@ -392,6 +396,7 @@ GROUPS = {
             request="8 KB",
             allowed=Limit(0.12, "lua-8kb"),
         ),
+        gateway("headers-40", "40 request headers", request="40 headers"),
         gateway("hosts-1", "1 rollout by host", proxy="by-host-1", host=HOSTS[0]),
         gateway(
             *("hosts-256-first", "256 rollouts by host, first"),
