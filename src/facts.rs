@@ -24,7 +24,8 @@ pub trait RequestFacts {
 pub trait ResponseFacts {
     /// The first value of a response header.
     fn header(&self, name: &str) -> Option<Bytes<'_>>;
-    /// The name of the cluster that the response came from (Envoy: `xds.cluster_name`);
-    /// `None` when no upstream gave it (`response.code_details` is not `via_upstream`).
-    fn answering_cluster(&self) -> Option<Bytes<'_>>;
+    /// Who made the response (Envoy: `response.code_details`).
+    fn code_details(&self) -> Option<Bytes<'_>>;
+    /// The name of the cluster that the request went to (Envoy: `xds.cluster_name`).
+    fn cluster(&self) -> Option<Bytes<'_>>;
 }

@@ -134,11 +134,11 @@ impl ResponseFacts for Response<'_> {
         value
     }
 
-    fn answering_cluster(&self) -> Option<Bytes<'_>> {
-        let details = self.answers.property("response\0code_details")?;
-        if *details != *b"via_upstream" {
-            return None;
-        }
+    fn code_details(&self) -> Option<Bytes<'_>> {
+        self.answers.property("response\0code_details")
+    }
+
+    fn cluster(&self) -> Option<Bytes<'_>> {
         self.answers.property("xds\0cluster_name")
     }
 }

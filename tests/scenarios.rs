@@ -165,14 +165,15 @@ impl ResponseFacts for Facts<'_> {
         self.first(name)
     }
 
-    fn answering_cluster(&self) -> Option<Bytes<'_>> {
+    fn code_details(&self) -> Option<Bytes<'_>> {
         self.ask("property response.code_details".to_owned());
-        let upstream = self.upstream?;
-        if upstream.code_details != "via_upstream" {
-            return None;
-        }
+        self.upstream
+            .map(|upstream| upstream.code_details.as_bytes().into())
+    }
+
+    fn cluster(&self) -> Option<Bytes<'_>> {
         self.ask("property xds.cluster_name".to_owned());
-        Some(upstream.cluster?.as_bytes().into())
+        Some(self.upstream?.cluster?.as_bytes().into())
     }
 }
 

@@ -96,13 +96,20 @@ fn answer<'c>(
     }
 }
 
-/// The version by the name of the cluster that answered, `outbound|80|SUBSET|host`.
+/// The version by the name of the cluster, `outbound|80|SUBSET|host`, of a
+/// response that an upstream gave.
 fn served_by_cluster(rollout: &Rollout, facts: &impl ResponseFacts) -> Served {
+    let from_upstream = facts
+        .code_details()
+        .is_some_and(|details| *details == *b"via_upstream");
     let version = || {
-        let cluster = facts.answering_cluster()?;
+        let cluster = facts.cluster()?;
         rollout.version(cluster.split(|&b| b == b'|').nth(2)?)
     };
-    version().map_or(Served::None, Served::Version)
+    from_upstream
+        .then(version)
+        .flatten()
+        .map_or(Served::None, Served::Version)
 }
 
 /// The name of the version that served, when it was another than the pinned one.

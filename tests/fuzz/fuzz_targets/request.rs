@@ -27,6 +27,7 @@ struct Message {
     odd_headers: Option<Vec<u8>>,
     random: Option<u64>,
     tag: Option<Vec<u8>>,
+    from_upstream: bool,
     cluster: Option<Vec<u8>>,
 }
 
@@ -100,7 +101,11 @@ impl ResponseFacts for Message {
         self.tag.as_ref().map(Bytes::from)
     }
 
-    fn answering_cluster(&self) -> Option<Bytes<'_>> {
+    fn code_details(&self) -> Option<Bytes<'_>> {
+        self.from_upstream.then(|| b"via_upstream".into())
+    }
+
+    fn cluster(&self) -> Option<Bytes<'_>> {
         self.cluster.as_ref().map(Bytes::from)
     }
 }
