@@ -41,12 +41,13 @@ BROWSER = {
 }
 IDENTITY = "bluegreen-id=00c0ffee00c0ffee"
 OTHERS = ("theme=dark", "session=0123456789abcdef0123456789", "consent=yes", "lang=de")
+BEHIND_OTHERS = "; ".join([*OTHERS[:3], IDENTITY, OTHERS[3]])
 EIGHT_KB = "; ".join(f"cookie{i:03}=0123456789abcdef0123456789" for i in range(215))
 
 # What a request adds to the browser's headers. With `host` these are 11 headers,
 # but 10 for a user without any cookie.
 REQUESTS: dict[str, dict[str, str]] = {
-    "returning": {"cookie": "; ".join([*OTHERS[:3], IDENTITY, OTHERS[3]])},
+    "returning": {"cookie": BEHIND_OTHERS},
     "new": {},
     "new, others": {"cookie": "; ".join(OTHERS)},
     "identity": {"x-user-id": "1234567890", "cookie": "; ".join(OTHERS)},
@@ -54,7 +55,7 @@ REQUESTS: dict[str, dict[str, str]] = {
     "8 KB": {"cookie": f"{EIGHT_KB}; {IDENTITY}"},
     "40 headers": {
         **{f"x-header-of-a-mesh-{n}": "0123456789abcdef" for n in range(29)},
-        "cookie": "; ".join([*OTHERS[:3], IDENTITY, OTHERS[3]]),
+        "cookie": BEHIND_OTHERS,
     },
     "bucket": {BUCKET: "56", "cookie": "; ".join([*OTHERS, IDENTITY])},
 }
