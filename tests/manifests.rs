@@ -1,8 +1,8 @@
 //! What users apply fits the code: configurations, names, labels.
 
-use bluegreen::config::{self, Config, DEFAULT_PIN_HEADER};
-use bluegreen::metrics::Counters;
-use bluegreen::role::{Placement, Role, Setting};
+use bluegreen::core::config::{self, Config, DEFAULT_PIN_HEADER};
+use bluegreen::core::metrics::Counters;
+use bluegreen::core::role::{Placement, Role, Setting};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -1,13 +1,13 @@
 //! What holds for every input, not only for the rows of a table: the core
 //! against second implementations, and against statistics.
 
-use bluegreen::bucket::{Bucket, Salted, WeightTotal};
-use bluegreen::config;
-use bluegreen::cookie::Finder;
-use bluegreen::identity::CookieId;
-use bluegreen::pin::{self, Wish};
-use bluegreen::rollout::{Rollout, Rollouts, Scope};
-use bluegreen::set_cookie::{Attributes, SameSite, Secure, SetCookie};
+use bluegreen::core::bucket::{Bucket, Salted, WeightTotal};
+use bluegreen::core::config;
+use bluegreen::core::cookie::Finder;
+use bluegreen::core::identity::CookieId;
+use bluegreen::core::pin::{self, Wish};
+use bluegreen::core::rollout::{Rollout, Rollouts, Scope};
+use bluegreen::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
 use proptest::prelude::*;
 
 // -- Buckets ------------------------------------------------------------------

@@ -1,6 +1,6 @@
 //! The README says what the code does: fields, defaults, targets of `make`.
 
-use bluegreen::config;
+use bluegreen::core::config;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 

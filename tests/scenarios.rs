@@ -7,11 +7,11 @@
 mod host;
 mod table;
 
-use bluegreen::config::{self, Config};
-use bluegreen::decision::{self, Edit};
-use bluegreen::facts::{Bytes, RequestFacts, ResponseFacts};
-use bluegreen::metrics::{Counters, Reason};
-use bluegreen::role::{Placement, Role};
+use bluegreen::core::config::{self, Config};
+use bluegreen::core::decision::{self, Edit};
+use bluegreen::core::facts::{Bytes, RequestFacts, ResponseFacts};
+use bluegreen::core::metrics::{Counters, Reason};
+use bluegreen::core::role::{Placement, Role};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -127,7 +127,7 @@ fn in_module(row: &Row, module: &wasmi::Module) -> Result<(), Failed> {
 /// A message of the row as facts, and what was asked of it.
 struct Facts<'r> {
     headers: &'r Headers,
-    all: bluegreen::headers::Headers<'r>,
+    all: bluegreen::core::headers::Headers<'r>,
     upstream: Option<&'r Upstream>,
     asked: &'r RefCell<Vec<String>>,
 }
@@ -145,7 +145,7 @@ impl Facts<'_> {
 }
 
 impl RequestFacts for Facts<'_> {
-    fn headers(&self) -> &bluegreen::headers::Headers<'_> {
+    fn headers(&self) -> &bluegreen::core::headers::Headers<'_> {
         self.ask("get all headers".to_owned());
         &self.all
     }
@@ -197,7 +197,7 @@ fn in_core(row: &Row) -> Result<(), Failed> {
     let mut request = row.request();
     let facts = Facts {
         headers: &request.clone(),
-        all: bluegreen::headers::Headers::new(host::serialized(&request).into()),
+        all: bluegreen::core::headers::Headers::new(host::serialized(&request).into()),
         upstream: None,
         asked: &asked,
     };
@@ -217,7 +217,7 @@ fn in_core(row: &Row) -> Result<(), Failed> {
     if let Some(decision) = decision {
         let facts = Facts {
             headers: &upstream.response,
-            all: bluegreen::headers::Headers::default(),
+            all: bluegreen::core::headers::Headers::default(),
             upstream: Some(&upstream),
             asked: &asked,
         };

@@ -389,7 +389,7 @@ pub(crate) fn serialized(headers: &Headers) -> Vec<u8> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_slice()))
         .collect();
-    bluegreen::headers::serialized(&fields)
+    bluegreen::core::headers::serialized(&fields)
 }
 
 fn get_header(mut caller: Call, map: i32, at: i32, len: i32, data: i32, size: i32) -> i32 {

@@ -1,7 +1,7 @@
 //! Any bytes are a configuration, or errors that say where.
 #![no_main]
 
-use bluegreen::config;
+use bluegreen::core::config;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|json: &[u8]| {

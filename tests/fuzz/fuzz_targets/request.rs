@@ -2,12 +2,12 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use bluegreen::bucket::{Bucket, WeightTotal};
-use bluegreen::config::{self, Config};
-use bluegreen::decision::{self, Edit};
-use bluegreen::facts::{Bytes, RequestFacts, ResponseFacts};
-use bluegreen::headers::{self, Headers};
-use bluegreen::role::Role;
+use bluegreen::core::bucket::{Bucket, WeightTotal};
+use bluegreen::core::config::{self, Config};
+use bluegreen::core::decision::{self, Edit};
+use bluegreen::core::facts::{Bytes, RequestFacts, ResponseFacts};
+use bluegreen::core::headers::{self, Headers};
+use bluegreen::core::role::Role;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 

@@ -5,12 +5,12 @@
 //! them at once: on its main thread (to try a configuration out, and to keep
 //! it), and on each worker.
 
-use crate::config::{self, Config, ConfigError};
-use crate::decision::{self, Edit, Memory, RequestDecision, ResponseDecision};
-use crate::host;
-use crate::metrics::{CONFIG_REJECTED, Counters, Reason};
-use crate::role::{Placement, Role};
-use crate::tenure::{self, Tenure, Verdict};
+use crate::core::config::{self, Config, ConfigError};
+use crate::core::decision::{self, Edit, Memory, RequestDecision, ResponseDecision};
+use crate::core::metrics::{CONFIG_REJECTED, Counters, Reason};
+use crate::core::role::{Placement, Role};
+use crate::envoy::host;
+use crate::envoy::tenure::{self, Tenure, Verdict};
 use std::cell::Cell;
 use std::rc::Rc;
 

@@ -3,7 +3,7 @@
 //! Each answer costs a hostcall (one that brings bytes about 11,000 instructions),
 //! so they are asked for one by one, when something depends on them.
 
-use crate::headers::Headers;
+use crate::core::headers::Headers;
 use std::borrow::Cow;
 
 /// What the host answers: bytes that it lends for as long as the callback lasts,

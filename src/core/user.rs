@@ -1,13 +1,13 @@
 //! Who sent a request: the identity header, else the cookies.
 
-use crate::bucket::Bucket;
-use crate::config::{Config, Cookie};
-use crate::facts::RequestFacts;
-use crate::headers::Headers;
-use crate::identity::CookieId;
-use crate::metrics::Source;
-use crate::pin::{self, Wish};
-use crate::rollout::Rollout;
+use crate::core::bucket::Bucket;
+use crate::core::config::{Config, Cookie};
+use crate::core::facts::RequestFacts;
+use crate::core::headers::Headers;
+use crate::core::identity::CookieId;
+use crate::core::metrics::Source;
+use crate::core::pin::{self, Wish};
+use crate::core::rollout::Rollout;
 
 /// Who sent a request.
 pub(crate) enum User<'h> {

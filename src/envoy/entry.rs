@@ -9,8 +9,8 @@
     reason = "the host finds callbacks by their exported names"
 )]
 
-use crate::filter::{NewStream, Root, Stream};
-use crate::host::{self, ContextId};
+use crate::envoy::filter::{NewStream, Root, Stream};
+use crate::envoy::host::{self, ContextId};
 use proxy_wasm::types::{Action, LogLevel};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::cell::RefCell;

@@ -5,8 +5,8 @@
 //! cost what one does. The request's `:authority` and `:path` are asked for
 //! only when an answer depends on them.
 
-use crate::bucket::{Salted, WeightTotal};
-use crate::facts::Bytes;
+use crate::core::bucket::{Salted, WeightTotal};
+use crate::core::facts::Bytes;
 use rustc_hash::FxHashMap;
 use std::cell::LazyCell;
 

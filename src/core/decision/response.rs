@@ -1,10 +1,10 @@
 //! What becomes of a response: what it says, and as what it counts.
 
 use super::{Choice, Edit, Memory, PinCookie};
-use crate::config::{Config, When};
-use crate::facts::ResponseFacts;
-use crate::metrics::{Counted, Reason, Served};
-use crate::rollout::{Rollout, VersionIndex};
+use crate::core::config::{Config, When};
+use crate::core::facts::ResponseFacts;
+use crate::core::metrics::{Counted, Reason, Served};
+use crate::core::rollout::{Rollout, VersionIndex};
 
 /// What to do with a response.
 #[derive(Debug, PartialEq, Eq)]

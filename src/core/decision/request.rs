@@ -1,15 +1,15 @@
 //! What becomes of a request: where it is routed, and why.
 
 use super::{Choice, Edit, Memory, PinCookie};
-use crate::bucket::Bucket;
-use crate::config::Config;
-use crate::facts::RequestFacts;
-use crate::headers::Headers;
-use crate::metrics::{Reason, Source};
-use crate::pin::{self, Wish};
-use crate::role::Role;
-use crate::rollout::Rollout;
-use crate::user::{Jar, User, know};
+use crate::core::bucket::Bucket;
+use crate::core::config::Config;
+use crate::core::facts::RequestFacts;
+use crate::core::headers::Headers;
+use crate::core::metrics::{Reason, Source};
+use crate::core::pin::{self, Wish};
+use crate::core::role::Role;
+use crate::core::rollout::Rollout;
+use crate::core::user::{Jar, User, know};
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]

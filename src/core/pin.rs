@@ -1,6 +1,6 @@
 //! What a tester asks for: a version, no version any more, or something unknown.
 
-use crate::rollout::{Rollout, VersionIndex, without_query};
+use crate::core::rollout::{Rollout, VersionIndex, without_query};
 
 /// What a pin asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bucket::{Salted, WeightTotal};
+    use crate::core::bucket::{Salted, WeightTotal};
 
     fn rollout() -> Rollout {
         Rollout {

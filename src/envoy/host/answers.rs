@@ -5,7 +5,7 @@
 //! that it answers. A heap in that place costs each answer some 250 instructions.
 
 use super::{OK, RawStatus};
-use crate::facts::Bytes;
+use crate::core::facts::Bytes;
 use std::borrow::Cow;
 use std::cell::{Cell, UnsafeCell};
 use std::{ptr, slice};

@@ -3,9 +3,9 @@
 //!
 //! Names have Istio's form for labels, `TAG=.=VALUE;.;` before the name.
 
-use crate::config::Config;
-use crate::role::{Placement, Role};
-use crate::rollout::VersionIndex;
+use crate::core::config::Config;
+use crate::core::role::{Placement, Role};
+use crate::core::rollout::VersionIndex;
 
 /// Where the version of a request came from; a label of `bluegreen_responses_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -197,8 +197,8 @@ pub struct Counted {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
-    use crate::role::Setting;
+    use crate::core::config;
+    use crate::core::role::Setting;
 
     /// The names that a configuration defines; ids are their places.
     fn define(json: &str, placement: Placement) -> (Vec<String>, Counters) {

@@ -6,8 +6,8 @@
 //! shared data, again and again, under the plugin's name, for all plugins of a
 //! proxy share one space of keys. One that is deleted falls silent.
 
-use crate::bucket::Salted;
-use crate::host;
+use crate::core::bucket::Salted;
+use crate::envoy::host;
 use std::time::Duration;
 
 /// How often a root context that serves says so.

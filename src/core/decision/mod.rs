@@ -9,11 +9,11 @@ mod response;
 pub use request::{RequestDecision, request};
 pub use response::{ResponseDecision, response};
 
-use crate::config::Config;
-use crate::identity::CookieId;
-use crate::metrics::Source;
-use crate::rollout::VersionIndex;
-use crate::set_cookie::SetCookie;
+use crate::core::config::Config;
+use crate::core::identity::CookieId;
+use crate::core::metrics::Source;
+use crate::core::rollout::VersionIndex;
+use crate::core::set_cookie::SetCookie;
 
 /// What to do with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@
 
 mod answers;
 
-use crate::facts::{Bytes, RequestFacts, ResponseFacts};
-use crate::headers::Headers;
+use crate::core::facts::{Bytes, RequestFacts, ResponseFacts};
+use crate::core::headers::Headers;
 pub(crate) use answers::Answers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};

@@ -10,11 +10,11 @@ mod error;
 mod fields;
 mod tree;
 
-use crate::bucket::{Salted, WeightTotal};
-use crate::cookie::Finder;
-use crate::role::Setting;
-use crate::rollout::{Rollout, Rollouts, Scope};
-use crate::set_cookie::{Attributes, SameSite, Secure, SetCookie};
+use crate::core::bucket::{Salted, WeightTotal};
+use crate::core::cookie::Finder;
+use crate::core::role::Setting;
+use crate::core::rollout::{Rollout, Rollouts, Scope};
+use crate::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
 pub use error::ConfigError;
 use error::Problem;
 use fields::Fields;
