@@ -5,7 +5,7 @@ use bluegreen::core::bucket::{Bucket, Salted, WeightTotal};
 use bluegreen::core::config;
 use bluegreen::core::cookie::Finder;
 use bluegreen::core::identity::CookieId;
-use bluegreen::core::pin::{self, Wish};
+use bluegreen::core::pin::{self, PinRequest};
 use bluegreen::core::rollout::{Rollout, Rollouts, Scope};
 use bluegreen::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
 use proptest::prelude::*;
@@ -371,15 +371,15 @@ proptest! {
         let rollout = rollout();
         let first = form_urlencoded::parse(query.as_bytes())
             .find(|(name, value)| name == "version-pin" && !value.is_empty())
-            .map(|(_, value)| Wish::of(value.as_bytes(), &rollout));
+            .map(|(_, value)| PinRequest::of(value.as_bytes(), &rollout));
         let path = format!("/?{query}");
         prop_assert_eq!(pin::in_query(path.as_bytes(), "version-pin", &rollout), first);
     }
 
     #[test]
     fn any_bytes_are_a_query_without_a_panic(path: Vec<u8>) {
-        let wish = pin::in_query(&path, "version-pin", &rollout());
-        prop_assert!(wish.is_none() || path.contains(&b'?'));
+        let request = pin::in_query(&path, "version-pin", &rollout());
+        prop_assert!(request.is_none() || path.contains(&b'?'));
     }
 }
 

@@ -4,7 +4,7 @@ use crate::core::rollout::{Rollout, VersionIndex, without_query};
 
 /// What a pin asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum PinRequest {
     /// This version.
     Version(VersionIndex),
     /// No version: `none`.
@@ -13,7 +13,7 @@ pub enum Wish {
     Unknown,
 }
 
-impl Wish {
+impl PinRequest {
     /// What `value` (a header's, a cookie's, a parameter's) asks for.
     #[must_use]
     pub fn of(value: &[u8], rollout: &Rollout) -> Self {
@@ -39,7 +39,7 @@ pub fn is_well_formed(value: &[u8]) -> bool {
 /// What the first parameter `name` with a value asks for, in the query of a
 /// `:path`. Names and values are decoded from `application/x-www-form-urlencoded`.
 #[must_use]
-pub fn in_query(path: &[u8], name: &str, rollout: &Rollout) -> Option<Wish> {
+pub fn in_query(path: &[u8], name: &str, rollout: &Rollout) -> Option<PinRequest> {
     let query = path.get(without_query(path).len()..)?.strip_prefix(b"?")?;
     let end = memchr::memchr(b'#', query).unwrap_or(query.len());
     query.get(..end)?.split(|&b| b == b'&').find_map(|pair| {
@@ -47,16 +47,16 @@ pub fn in_query(path: &[u8], name: &str, rollout: &Rollout) -> Option<Wish> {
         let (key, value) = pair.split_at_checked(at)?;
         let value = value.strip_prefix(b"=").filter(|value| !value.is_empty())?;
         decoded(key).eq(name.bytes()).then(|| {
-            Wish::of(
-                &decoded(value).take(LONGEST_WISH).collect::<Vec<u8>>(),
+            PinRequest::of(
+                &decoded(value).take(LONGEST_PIN).collect::<Vec<u8>>(),
                 rollout,
             )
         })
     })
 }
 
-/// Enough to tell every wish from what is longer.
-const LONGEST_WISH: usize = 64;
+/// Enough to tell every request from what is longer.
+const LONGEST_PIN: usize = 64;
 
 /// The bytes of a query's part: `+` is a space, `%41` is `A`; a `%` without two
 /// hex digits stands for itself (as in the URL standard).
@@ -96,20 +96,20 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_is_a_version_or_none_to_the_letter() {
+    fn a_pin_request_is_a_version_or_none_to_the_letter() {
         let rollout = rollout();
-        let wish = |value: &[u8]| Wish::of(value, &rollout);
-        assert_eq!(wish(b"green"), Wish::Version(VersionIndex(1)));
-        assert_eq!(wish(b"none"), Wish::Unpin);
+        let request = |value: &[u8]| PinRequest::of(value, &rollout);
+        assert_eq!(request(b"green"), PinRequest::Version(VersionIndex(1)));
+        assert_eq!(request(b"none"), PinRequest::Unpin);
         for other in [&b""[..], b"Green", b" green", b"greenish", b"NONE", b"\xff"] {
-            assert_eq!(wish(other), Wish::Unknown, "{other:?}");
+            assert_eq!(request(other), PinRequest::Unknown, "{other:?}");
         }
     }
 
     #[test]
     fn the_first_parameter_with_a_value_is_a_pin() {
         let rollout = rollout();
-        let green = Some(Wish::Version(VersionIndex(1)));
+        let green = Some(PinRequest::Version(VersionIndex(1)));
         let rows = [
             ("/?version-pin=green", green),
             ("/a/b?x=1&version-pin=green&y", green),
@@ -119,13 +119,13 @@ mod tests {
             ("/?version-pin=green&version-pin=blue", green),
             ("/?version-pin=gr%65en", green),
             ("/?version%2Dpin=%67%72%65%65%6E", green),
-            ("/?version-pin=none", Some(Wish::Unpin)),
-            ("/?version-pin=purple", Some(Wish::Unknown)),
-            ("/?version-pin=green+", Some(Wish::Unknown)),
-            ("/?version-pin=green%00", Some(Wish::Unknown)),
-            ("/?version-pin=%zz", Some(Wish::Unknown)),
-            ("/?version-pin=green%6", Some(Wish::Unknown)),
-            ("/?version-pin=green=", Some(Wish::Unknown)),
+            ("/?version-pin=none", Some(PinRequest::Unpin)),
+            ("/?version-pin=purple", Some(PinRequest::Unknown)),
+            ("/?version-pin=green+", Some(PinRequest::Unknown)),
+            ("/?version-pin=green%00", Some(PinRequest::Unknown)),
+            ("/?version-pin=%zz", Some(PinRequest::Unknown)),
+            ("/?version-pin=green%6", Some(PinRequest::Unknown)),
+            ("/?version-pin=green=", Some(PinRequest::Unknown)),
             ("/?Version-Pin=green", None),
             ("/?version-pin", None),
             ("/?version-pin=", None),
@@ -134,9 +134,9 @@ mod tests {
             ("/#?version-pin=green", None),
             ("", None),
         ];
-        for (path, wish) in rows {
+        for (path, request) in rows {
             let found = in_query(path.as_bytes(), "version-pin", &rollout);
-            assert_eq!(found, wish, "{path}");
+            assert_eq!(found, request, "{path}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::core::facts::RequestFacts;
 use crate::core::headers::Headers;
 use crate::core::identity::CookieId;
 use crate::core::metrics::Source;
-use crate::core::pin::{self, Wish};
+use crate::core::pin::{self, PinRequest};
 use crate::core::rollout::Rollout;
 
 /// Who sent a request.
@@ -56,12 +56,12 @@ impl User<'_> {
 
 /// The user by header, else by cookie, and what else the cookies say;
 /// `wants_pin`: whether a pin cookie still counts.
-pub(crate) fn know<'h>(
+pub(crate) fn identify<'h>(
     config: &Config,
     rollout: &Rollout,
     wants_pin: bool,
     headers: &'h Headers<'_>,
-) -> (User<'h>, Jar) {
+) -> (User<'h>, RequestCookies) {
     let by_header = config
         .identity
         .header
@@ -73,13 +73,13 @@ pub(crate) fn know<'h>(
         pin: wants_pin && reads_pins,
         identity: by_header.is_none() && config.identity.cookie.is_some(),
     };
-    let jar = Jar::read(config, &wanted, rollout, headers);
-    let user = match (by_header, jar.identity) {
+    let cookies = RequestCookies::read(config, &wanted, rollout, headers);
+    let user = match (by_header, cookies.identity) {
         (Some(value), _) => User::Header(value),
         (None, Some(id)) => User::Cookie(id),
         (None, None) => User::Unknown,
     };
-    (user, jar)
+    (user, cookies)
 }
 
 /// The cookies that matter to a request.
@@ -91,23 +91,23 @@ struct Wanted {
 /// What a request's cookies say. Of the same cookie twice the first well-formed
 /// one counts.
 #[derive(Default)]
-pub(crate) struct Jar {
-    pub(crate) pin: Option<Wish>,
+pub(crate) struct RequestCookies {
+    pub(crate) pin: Option<PinRequest>,
     pin_is_well_formed: bool,
     identity: Option<CookieId>,
     identity_seen: bool,
 }
 
-impl Jar {
+impl RequestCookies {
     /// Reads the cookies of all `cookie` lines.
     fn read(config: &Config, wanted: &Wanted, rollout: &Rollout, headers: &Headers<'_>) -> Self {
-        let mut jar = Self::default();
+        let mut cookies = Self::default();
         if wanted.pin || wanted.identity {
             for line in headers.all("cookie") {
-                jar.take_in(line, config, wanted, rollout);
+                cookies.take_in(line, config, wanted, rollout);
             }
         }
-        jar
+        cookies
     }
 
     fn take_in(&mut self, line: &[u8], config: &Config, wanted: &Wanted, rollout: &Rollout) {
@@ -119,7 +119,7 @@ impl Jar {
             Cookie::Pin if wanted.pin => {
                 let well_formed = pin::is_well_formed(value);
                 if self.pin.is_none() || (well_formed && !self.pin_is_well_formed) {
-                    self.pin = Some(Wish::of(value, rollout));
+                    self.pin = Some(PinRequest::of(value, rollout));
                     self.pin_is_well_formed = well_formed;
                 }
             }

@@ -56,11 +56,15 @@ thread_local! {
 extern "C" fn on_context_create(id: ContextId, root: ContextId) {
     CONTEXTS.with_borrow_mut(|contexts| {
         if root == 0 {
-            contexts.roots.retain(|(root, _)| host::lives(*root));
+            contexts
+                .roots
+                .retain(|(root, _)| host::context_exists(*root));
             contexts.roots.push((id, Root::default()));
         } else if let Some(stream) = contexts.root(root).and_then(|root| root.stream()) {
             if contexts.new.len() >= FEW {
-                contexts.new.retain(|(stream, _)| host::lives(*stream));
+                contexts
+                    .new
+                    .retain(|(stream, _)| host::context_exists(*stream));
             }
             contexts.new.push((id, stream));
         }
@@ -109,7 +113,8 @@ impl Contexts {
 
     fn wait(&mut self, id: ContextId, stream: Stream) {
         if self.waiting.len() >= self.most_waiting {
-            self.waiting.retain(|stream, _| host::lives(*stream));
+            self.waiting
+                .retain(|stream, _| host::context_exists(*stream));
             // As many again: so each stream is asked about once or twice.
             self.most_waiting = FEW.max(self.waiting.len().saturating_mul(2));
         }

@@ -119,8 +119,8 @@ impl NewStream {
         let role = plugin.placement.role(host::listener_is_inbound);
         let own = plugin.own_version.as_deref();
         let decision = {
-            let answers = host::Answers::begin();
-            let facts = host::Request::current(&answers, &plugin.requests_go_on);
+            let results = host::Results::begin();
+            let facts = host::Request::current(&results, &plugin.requests_go_on);
             decision::request(&plugin.config, role, own, &facts)?
         };
         plugin.write_request(&decision);

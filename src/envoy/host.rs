@@ -2,18 +2,18 @@
 //!
 //! The SDK's wrappers panic on any status that they do not expect, and a panic
 //! costs the worker its VM. So the calls of a stream are made here, and each
-//! status becomes one of two answers: there, or not. Its wrappers serve where a
+//! status becomes one of two results: there, or not. Its wrappers serve where a
 //! panic is impossible or only refuses a configuration.
 #![expect(unsafe_code, reason = "the host seam: each block says why it holds")]
 #![expect(clippy::disallowed_methods, reason = "only this file calls the host")]
 
-mod answers;
+mod results;
 
 use crate::core::facts::{Bytes, RequestFacts, ResponseFacts};
 use crate::core::headers::Headers;
-pub(crate) use answers::Answers;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+pub(crate) use results::Results;
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::time::Duration;
@@ -36,7 +36,7 @@ thread_local! {
 /// cheaper. Who was asked for one header goes on, or does not, much as before: so the
 /// last request tells how to begin.
 pub(crate) struct Request<'p> {
-    answers: &'p Answers,
+    results: &'p Results,
     all: OnceCell<Headers<'p>>,
     asked: Cell<bool>,
     asked_again: Cell<bool>,
@@ -46,9 +46,9 @@ pub(crate) struct Request<'p> {
 impl<'p> Request<'p> {
     /// For as long as the callback lasts. `goes_on`: whether the last request was asked
     /// for more than one header.
-    pub(crate) fn current(answers: &'p Answers, goes_on: &'p Cell<bool>) -> Self {
+    pub(crate) fn current(results: &'p Results, goes_on: &'p Cell<bool>) -> Self {
         Self {
-            answers,
+            results,
             all: OnceCell::new(),
             asked: Cell::new(false),
             asked_again: Cell::new(false),
@@ -57,7 +57,7 @@ impl<'p> Request<'p> {
     }
 
     fn all(&self) -> &Headers<'p> {
-        let ask = || self.answers.headers(MapType::HttpRequestHeaders);
+        let ask = || self.results.headers(MapType::HttpRequestHeaders);
         self.all.get_or_init(ask)
     }
 
@@ -80,7 +80,7 @@ impl RequestFacts for Request<'_> {
         if self.goes_on.get() {
             self.all().first(name).map(Bytes::from)
         } else {
-            self.answers.header(MapType::HttpRequestHeaders, name)
+            self.results.header(MapType::HttpRequestHeaders, name)
         }
     }
 
@@ -106,7 +106,7 @@ impl RequestFacts for Request<'_> {
 
 /// The facts about the response of the current stream.
 pub(crate) struct Response<'p> {
-    answers: Answers,
+    results: Results,
     was_there: &'p Cell<bool>,
 }
 
@@ -114,8 +114,8 @@ impl<'p> Response<'p> {
     /// For as long as the callback lasts. `was_there`: whether the last response had
     /// the header that is asked for.
     pub(crate) fn current(was_there: &'p Cell<bool>) -> Self {
-        let answers = Answers::begin();
-        Self { answers, was_there }
+        let results = Results::begin();
+        Self { results, was_there }
     }
 }
 
@@ -126,20 +126,20 @@ impl ResponseFacts for Response<'_> {
     fn header(&self, name: &str) -> Option<Bytes<'_>> {
         let map = MapType::HttpResponseHeaders;
         let value = if self.was_there.get() {
-            self.answers.headers(map).into_first(name)
+            self.results.headers(map).into_first(name)
         } else {
-            self.answers.header(map, name)
+            self.results.header(map, name)
         };
         self.was_there.set(value.is_some());
         value
     }
 
     fn code_details(&self) -> Option<Bytes<'_>> {
-        self.answers.property("response\0code_details")
+        self.results.property("response\0code_details")
     }
 
     fn cluster(&self) -> Option<Bytes<'_>> {
-        self.answers.property("xds\0cluster_name")
+        self.results.property("xds\0cluster_name")
     }
 }
 
@@ -167,9 +167,9 @@ pub(crate) fn plugin_name() -> Vec<u8> {
 
 /// The bytes of the `pluginConfig`; empty where there is none.
 pub(crate) fn plugin_configuration(size: usize) -> Vec<u8> {
-    let answers = Answers::begin();
+    let results = Results::begin();
     // SAFETY: the host writes both results.
-    let bytes = answers.taken(|data, length| unsafe {
+    let bytes = results.result_of(|data, length| unsafe {
         proxy_get_buffer_bytes(BufferType::PluginConfiguration, 0, size, data, length)
     });
     bytes.map(Cow::into_owned).unwrap_or_default()
@@ -214,7 +214,7 @@ pub(crate) fn add_response_header(name: &str, value: &[u8]) {
 ///
 /// The host says so of one that calls shall be about from now on, and takes no other;
 /// that lasts until the callback ends, so no call about the current one may follow.
-pub(crate) fn lives(context: ContextId) -> bool {
+pub(crate) fn context_exists(context: ContextId) -> bool {
     // SAFETY: the host reads a number.
     unsafe { proxy_set_effective_context(context) == OK }
 }
@@ -249,10 +249,10 @@ pub(crate) fn increment(counter: u32) {
 
 /// Data that all VMs of the proxy share: the value and its generation.
 pub(crate) fn shared(key: &str) -> (Option<Vec<u8>>, Option<u32>) {
-    let answers = Answers::begin();
+    let results = Results::begin();
     let mut generation = 0;
     // SAFETY: the host reads `key` during the call and writes the three results.
-    let value = answers.taken(|data, size| unsafe {
+    let value = results.result_of(|data, size| unsafe {
         proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut generation)
     });
     // No generation is 0.
@@ -283,17 +283,17 @@ fn remove_header(map: MapType, name: &str) {
     }
 }
 
-impl Answers {
+impl Results {
     fn headers(&self, map: MapType) -> Headers<'_> {
         // SAFETY: the host writes both results.
         let serialized =
-            self.taken(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) });
+            self.result_of(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) });
         serialized.map(Headers::new).unwrap_or_default()
     }
 
     fn header(&self, map: MapType, name: &str) -> Option<Bytes<'_>> {
         // SAFETY: the host reads `name` during the call and writes both results.
-        self.taken(|data, size| unsafe {
+        self.result_of(|data, size| unsafe {
             proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size)
         })
     }
@@ -301,7 +301,7 @@ impl Answers {
     /// A property by its path, whose parts are joined with NUL.
     fn property(&self, path: &str) -> Option<Bytes<'_>> {
         // SAFETY: the host reads `path` during the call and writes both results.
-        self.taken(|data, size| unsafe {
+        self.result_of(|data, size| unsafe {
             proxy_get_property(path.as_ptr(), path.len(), data, size)
         })
     }
@@ -309,7 +309,7 @@ impl Answers {
 
 /// A property whose value is kept.
 fn property(path: &str) -> Option<Vec<u8>> {
-    Answers::begin().property(path).map(Cow::into_owned)
+    Results::begin().property(path).map(Cow::into_owned)
 }
 
 /// A status as the host returns it; the SDK's enum would be undefined

@@ -6,10 +6,10 @@ use crate::core::config::Config;
 use crate::core::facts::RequestFacts;
 use crate::core::headers::Headers;
 use crate::core::metrics::{Reason, Source};
-use crate::core::pin::{self, Wish};
+use crate::core::pin::{self, PinRequest};
 use crate::core::role::Role;
 use crate::core::rollout::Rollout;
-use crate::core::user::{Jar, User, know};
+use crate::core::user::{RequestCookies, User, identify};
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,21 +54,21 @@ fn route_stranger<'c>(
     let headers = facts.headers();
     let asked =
         pin_in_header(config, rollout, headers).or_else(|| pin_in_query(config, rollout, headers));
-    let (user, jar) = match asked {
-        Some((_, Wish::Version(_))) => (User::Unknown, Jar::default()),
-        _ => know(config, rollout, asked.is_none(), headers),
+    let (user, cookies) = match asked {
+        Some((_, PinRequest::Version(_))) => (User::Unknown, RequestCookies::default()),
+        _ => identify(config, rollout, asked.is_none(), headers),
     };
-    let asked = asked.or(jar.pin.map(|wish| (Source::PinCookie, wish)));
+    let asked = asked.or(cookies.pin.map(|request| (Source::PinCookie, request)));
 
     let mut rejected = Vec::new();
     let mut choice = Choice::new(place, true);
-    let (pin, bucket) = if let Some((source, Wish::Version(version))) = asked {
+    let (pin, bucket) = if let Some((source, PinRequest::Version(version))) = asked {
         choice.source = source;
         choice.pinned = Some(version);
         let pin = pin_to(rollout.version_name(version), config, headers);
         (pin, remove(&config.bucket_header, headers))
     } else {
-        if jar.is_malformed() {
+        if cookies.is_malformed() {
             rejected.push(Reason::CookieMalformed);
         }
         let user = user.or_mint(config, facts);
@@ -79,11 +79,11 @@ fn route_stranger<'c>(
         (pin_of_the_unpinned(config, asked, headers), bucket)
     };
     match asked {
-        Some((Source::PinQuery, Wish::Version(version))) => {
+        Some((Source::PinQuery, PinRequest::Version(version))) => {
             choice.pin_cookie = Some(PinCookie::Remember(version));
         }
-        Some((_, Wish::Unpin)) => choice.pin_cookie = Some(PinCookie::Clear),
-        Some((_, Wish::Unknown)) => {
+        Some((_, PinRequest::Unpin)) => choice.pin_cookie = Some(PinCookie::Clear),
+        Some((_, PinRequest::Unknown)) => {
             choice.refused = true;
             rejected.push(Reason::PinUnknownVersion);
         }
@@ -109,7 +109,7 @@ fn route_workload<'c>(
     let mut rejected = Vec::new();
     let mut choice = Choice::new(place, false);
     let pin = match pin_in_header(config, rollout, headers) {
-        Some((source, Wish::Version(version))) => {
+        Some((source, PinRequest::Version(version))) => {
             choice.source = source;
             choice.pinned = Some(version);
             pin_to(rollout.version_name(version), config, headers)
@@ -134,8 +134,8 @@ fn route_workload<'c>(
         let user = if choice.pinned.is_some() {
             User::Unknown
         } else {
-            let (user, jar) = know(config, rollout, false, headers);
-            if jar.is_malformed() {
+            let (user, cookies) = identify(config, rollout, false, headers);
+            if cookies.is_malformed() {
                 rejected.push(Reason::CookieMalformed);
             }
             choice.source = user.source();
@@ -165,7 +165,7 @@ fn serve<'c>(
     let mut rejected = Vec::new();
     if let (Some(own), Some(pin)) = (own_version, &config.pin)
         && let Some(value) = facts.header(&pin.header)
-        && let Wish::Version(pinned) = Wish::of(&value, rollout)
+        && let PinRequest::Version(pinned) = PinRequest::of(&value, rollout)
         && rollout.version_name(pinned) != own
     {
         rejected.push(Reason::Misrouted);
@@ -182,19 +182,19 @@ fn pin_in_header(
     config: &Config,
     rollout: &Rollout,
     headers: &Headers<'_>,
-) -> Option<(Source, Wish)> {
+) -> Option<(Source, PinRequest)> {
     let value = headers.first(&config.pin.as_ref()?.header)?;
-    Some((Source::PinHeader, Wish::of(value, rollout)))
+    Some((Source::PinHeader, PinRequest::of(value, rollout)))
 }
 
 fn pin_in_query(
     config: &Config,
     rollout: &Rollout,
     headers: &Headers<'_>,
-) -> Option<(Source, Wish)> {
+) -> Option<(Source, PinRequest)> {
     let name = config.pin.as_ref()?.query.as_ref()?;
-    let wish = pin::in_query(headers.first(":path")?, name, rollout)?;
-    Some((Source::PinQuery, wish))
+    let request = pin::in_query(headers.first(":path")?, name, rollout)?;
+    Some((Source::PinQuery, request))
 }
 
 /// What makes `version` the only value of the pin header. A request that is not
@@ -210,7 +210,7 @@ fn pin_to<'c>(version: &'c str, config: &Config, headers: &Headers<'_>) -> Edit<
 /// What becomes of the pin header of a stranger's request that is not pinned.
 fn pin_of_the_unpinned<'c>(
     config: &Config,
-    asked: Option<(Source, Wish)>,
+    asked: Option<(Source, PinRequest)>,
     headers: &Headers<'_>,
 ) -> Edit<&'c str> {
     match asked {

@@ -1,8 +1,8 @@
-//! Where the host puts its answers: into a buffer that each callback begins
+//! Where the host puts its results: into a buffer that each callback begins
 //! anew, or, when they are too long for it, into the heap.
 //!
 //! The host asks for room by `proxy_on_memory_allocate`, in the middle of the call
-//! that it answers. A heap in that place costs each answer some 250 instructions.
+//! that it results. A heap in that place costs each answer some 250 instructions.
 
 use super::{OK, RawStatus};
 use crate::core::facts::Bytes;
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, UnsafeCell};
 use std::{ptr, slice};
 
-/// So many bytes of answers of one callback need no heap.
+/// So many bytes of results of one callback need no heap.
 const ROOM: usize = 8192;
 
 struct Buffer {
@@ -27,14 +27,14 @@ thread_local! {
     };
 }
 
-/// The answers of one callback. They live as long as it does.
-pub(crate) struct Answers {
+/// The results of one callback. They live as long as it does.
+pub(crate) struct Results {
     /// What was used before it, and will be again.
     before: usize,
 }
 
-impl Answers {
-    /// Makes room for the answers of a callback.
+impl Results {
+    /// Makes room for the results of a callback.
     pub(crate) fn begin() -> Self {
         let before = BUFFER.with(|buffer| buffer.used.get());
         Self { before }
@@ -46,7 +46,7 @@ impl Answers {
     /// `call` must be a host function that puts its answer where
     /// `proxy_on_memory_allocate` said, or writes nothing.
     #[expect(clippy::unused_self, reason = "what is lent may not outlive it")]
-    pub(super) fn taken(
+    pub(super) fn result_of(
         &self,
         call: impl FnOnce(*mut *mut u8, *mut usize) -> RawStatus,
     ) -> Option<Bytes<'_>> {
@@ -71,7 +71,7 @@ impl Answers {
     }
 }
 
-impl Drop for Answers {
+impl Drop for Results {
     fn drop(&mut self) {
         BUFFER.with(|buffer| buffer.used.set(self.before));
     }
