@@ -16,7 +16,7 @@ use walrus::{FunctionId, ImportKind, Module, ModuleConfig, ValType, passes};
 /// All that the module exports, as the host knows it and as the linker left it:
 /// its memory, its start, and our callbacks in the place of the SDK's, which a
 /// module without ours keeps.
-const EXPORTS: [(&str, &str); 9] = [
+const EXPORTS: [(&str, &str); 8] = [
     ("memory", "memory"),
     ("_initialize", "_initialize"),
     ("proxy_abi_version_0_2_1", "proxy_abi_version_0_2_1"),
@@ -25,27 +25,25 @@ const EXPORTS: [(&str, &str); 9] = [
     ("proxy_on_configure", "bluegreen_on_configure"),
     ("proxy_on_request_headers", "bluegreen_on_request_headers"),
     ("proxy_on_response_headers", "bluegreen_on_response_headers"),
-    ("proxy_on_tick", "bluegreen_on_tick"),
 ];
 
 /// All that the module may import, by module and name.
-const IMPORTS: [(&str, &str); 17] = [
+const IMPORTS: [(&str, &str); 16] = [
     ("env", "proxy_log"),
     ("env", "proxy_set_effective_context"),
-    ("env", "proxy_set_tick_period_milliseconds"),
     ("env", "proxy_get_buffer_bytes"),
     ("env", "proxy_get_header_map_pairs"),
-    ("env", "proxy_get_header_map_value"),
     ("env", "proxy_add_header_map_value"),
     ("env", "proxy_replace_header_map_value"),
     ("env", "proxy_remove_header_map_value"),
     ("env", "proxy_get_property"),
     ("env", "proxy_define_metric"),
     ("env", "proxy_increment_metric"),
+    ("env", "proxy_record_metric"),
+    ("env", "proxy_get_metric"),
     ("env", "proxy_get_shared_data"),
     ("env", "proxy_set_shared_data"),
     (WASI, "random_get"),
-    (WASI, "clock_time_get"),
     (WASI, "proc_exit"),
 ];
 

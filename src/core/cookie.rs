@@ -10,7 +10,7 @@
 /// strings", 1980): a window as long as the shortest name moves over the value,
 /// and where its last byte is in no name, it moves by all of its length. Over 8 KB
 /// of cookies that takes a third of a search for each `;`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Finder<K> {
     names: Vec<(K, Box<str>)>,
     window: usize,

@@ -1,7 +1,8 @@
 //! All headers of a message, as the host hands them out in one call.
 //!
 //! The call costs what two by name do, one for a header that is there and one for
-//! a header that is not (`benches/RESULTS.md`), and each further look is free.
+//! a header that is not (`benches/RESULTS.md`), and each further header costs next to
+//! nothing.
 
 use std::borrow::Cow;
 
@@ -16,30 +17,19 @@ use std::borrow::Cow;
 pub struct Headers<'h>(Cow<'h, [u8]>);
 
 impl<'h> Headers<'h> {
-    /// The headers in these bytes.
+    /// Returns the headers in these bytes.
     #[must_use]
     pub fn new(serialized: Cow<'h, [u8]>) -> Self {
         Self(serialized)
     }
 
-    /// The first value of a header.
+    /// Returns the first value of a header.
     #[must_use]
     pub fn first(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()
     }
 
-    /// The first value of a header, for who needs no other.
-    #[must_use]
-    pub fn into_first(self, name: &str) -> Option<Cow<'h, [u8]>> {
-        match self.0 {
-            Cow::Borrowed(bytes) => values(bytes, name).next().map(Cow::from),
-            Cow::Owned(bytes) => values(&bytes, name)
-                .next()
-                .map(|value| value.to_vec().into()),
-        }
-    }
-
-    /// All values of a header, in order.
+    /// Returns all values of a header, in order.
     pub fn all<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s [u8]> {
         values(&self.0, name)
     }
@@ -61,7 +51,7 @@ fn values<'b>(map: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]> {
     })
 }
 
-/// The sizes of each name and value, and the names and values.
+/// Returns the sizes of each name and value, and the names and values.
 fn parts(map: &[u8]) -> Option<(&[[Number; 2]], &[u8])> {
     let (count, rest) = map.split_first_chunk()?;
     let (sizes, fields) = rest.split_at_checked(number(*count).checked_mul(8)?)?;
@@ -70,7 +60,7 @@ fn parts(map: &[u8]) -> Option<(&[[Number; 2]], &[u8])> {
     Some((pairs, fields))
 }
 
-/// The map of these header fields, as a host writes it.
+/// Returns the map of these header fields, as a host writes it.
 #[must_use]
 pub fn serialized(fields: &[(&str, &[u8])]) -> Vec<u8> {
     let number = |size: usize| u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes();
@@ -110,7 +100,6 @@ mod tests {
         assert_eq!(headers.first("cook"), None);
         let all: Vec<_> = headers.all("cookie").collect();
         assert_eq!(all, [&b"a=1"[..], b"\xff\0\xff"]);
-        assert_eq!(headers.into_first("cookies"), Some(b"no".into()));
     }
 
     #[test]

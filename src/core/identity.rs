@@ -8,7 +8,7 @@ use std::ops::Deref;
 pub struct CookieId([u8; 16]);
 
 impl CookieId {
-    /// The identity that `random` makes.
+    /// Returns the identity that `random` makes.
     #[must_use]
     pub fn mint(random: u64) -> Self {
         let mut rest = random;
@@ -35,7 +35,7 @@ impl CookieId {
         }))
     }
 
-    /// The identity in a cookie's value; `None` unless it is well-formed.
+    /// Returns the identity in a cookie's value; `None` unless it is well-formed.
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
         let digits: [u8; 16] = value.try_into().ok()?;

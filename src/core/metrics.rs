@@ -1,13 +1,14 @@
-//! The counters, all of them known when the configuration is read: no request
-//! or response can create a metric.
+//! The counters: their names, and which of them a proxy has.
 //!
-//! Names have Istio's form for labels, `TAG=.=VALUE;.;` before the name.
+//! A counter comes into being with its first count. Its labels come from Envoy's
+//! configuration and from the lists below, never from a request or an upstream, and a
+//! proxy has at most [`MOST_SERIES`]. Names have Istio's form for labels,
+//! `TAG=.=VALUE;.;` before the name.
 
-use crate::core::config::Config;
-use crate::core::role::{Placement, Role};
-use crate::core::rollout::VersionIndex;
+use super::route::Target;
+use rustc_hash::FxHashMap;
 
-/// Where the version of a request came from; a label of `bluegreen_responses_total`.
+/// Why a request went where it went; a label of `bluegreen_responses_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The pin header.
@@ -28,273 +29,425 @@ pub enum Source {
     None,
 }
 
+/// The sources with their labels.
+pub const SOURCES: [(Source, &str); 8] = [
+    (Source::PinHeader, "pin-header"),
+    (Source::PinQuery, "pin-query"),
+    (Source::PinCookie, "pin-cookie"),
+    (Source::IdentityHeader, "identity-header"),
+    (Source::IdentityCookie, "identity-cookie"),
+    (Source::Minted, "minted"),
+    (Source::BucketHeader, "bucket-header"),
+    (Source::None, "none"),
+];
+
 /// Why something that a caller sent did not count; a label of `bluegreen_rejected_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// A pin for a version that the rollout does not have.
-    PinUnknownVersion,
-    /// A pinned request that another version served.
+    /// A pin that is no name of a version.
+    PinMalformed,
+    /// A pinned request that another version answered.
     PinNotRouted,
     /// Identity cookies, none of them well-formed.
     CookieMalformed,
-    /// A caller's bucket that is no plain number below the total.
+    /// A caller's bucket that is not one plain number of 64 bits.
     BucketHeader,
-    /// A pinned request at a server of another version.
-    Misrouted,
 }
 
-/// The version that served a response; a label of `bluegreen_responses_total`.
+/// The reasons with their labels.
+pub const REASONS: [(Reason, &str); 4] = [
+    (Reason::PinMalformed, "pin-malformed"),
+    (Reason::PinNotRouted, "pin-not-routed"),
+    (Reason::CookieMalformed, "cookie-malformed"),
+    (Reason::BucketHeader, "bucket-header"),
+];
+
+/// The reasons that one stream has met.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reasons([bool; REASONS.len()]);
+
+impl Reasons {
+    /// Adds a reason.
+    pub fn add(&mut self, reason: Reason) {
+        for (met, (row, _)) in self.0.iter_mut().zip(REASONS) {
+            *met |= row == reason;
+        }
+    }
+
+    /// Returns the reasons in the order of [`REASONS`], by their places there.
+    pub fn places(self) -> impl Iterator<Item = usize> {
+        let met = self.0.into_iter().enumerate();
+        met.filter_map(|(place, met)| met.then_some(place))
+    }
+}
+
+/// The class of a response's status; a label of `bluegreen_responses_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Served {
-    /// One of the rollout's versions.
-    Version(VersionIndex),
-    /// An upstream that calls itself something else.
-    Other,
-    /// No version, or an unknown one.
-    None,
+pub struct Code(usize);
+
+impl Code {
+    /// The labels. The last one is no status, which Envoy does not send.
+    const LABELS: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+
+    /// Returns the class of a `:status`.
+    #[must_use]
+    pub fn of_status(status: Option<&[u8]>) -> Self {
+        let first = status.and_then(|status| status.first());
+        Self(match first {
+            Some(b'1') => 0,
+            Some(b'2') => 1,
+            Some(b'3') => 2,
+            Some(b'4') => 3,
+            Some(b'5') => 4,
+            _ => 5,
+        })
+    }
 }
 
-/// The counter of refused configurations.
+/// One response, as it is counted.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Counted<'r> {
+    /// The way of the request, which names rollout and version.
+    pub target: Target<'r>,
+    /// Why it went there.
+    pub source: Source,
+    /// The class of the response's status.
+    pub code: Code,
+    /// What did not count in it.
+    pub rejected: Reasons,
+}
+
+/// The counter of wrong configurations. It has no label.
 pub const CONFIG_REJECTED: &str = "bluegreen_config_rejected_total";
 
-type Possible = fn(&Config, Placement) -> bool;
-
-/// The sources, their labels, and when a proxy can see them.
-const SOURCES: [(Source, &str, Possible); 8] = [
-    (Source::PinHeader, "pin-header", |c, p| {
-        c.pin.is_some() && outbound(p)
-    }),
-    (Source::PinQuery, "pin-query", |c, p| {
-        p.allows(Role::Gateway) && c.pin.as_ref().is_some_and(|pin| pin.query.is_some())
-    }),
-    (Source::PinCookie, "pin-cookie", |c, p| {
-        p.allows(Role::Gateway) && c.pin.as_ref().is_some_and(|pin| pin.cookie.is_some())
-    }),
-    (Source::IdentityHeader, "identity-header", |c, p| {
-        outbound(p) && c.identity.header.is_some()
-    }),
-    (Source::IdentityCookie, "identity-cookie", |c, p| {
-        outbound(p) && c.identity.cookie.is_some()
-    }),
-    (Source::Minted, "minted", |c, p| {
-        p.allows(Role::Gateway) && c.identity.cookie.is_some()
-    }),
-    (Source::BucketHeader, "bucket-header", |_, p| {
-        p.allows(Role::Client)
-    }),
-    (Source::None, "none", |_, p| outbound(p)),
-];
-
-/// The reasons, their labels, and when a proxy can see them.
-const REASONS: [(Reason, &str, Possible); 5] = [
-    (Reason::PinUnknownVersion, "pin-unknown-version", |c, p| {
-        c.pin.is_some() && p.allows(Role::Gateway)
-    }),
-    (Reason::PinNotRouted, "pin-not-routed", |c, p| {
-        c.pin.is_some() && outbound(p)
-    }),
-    (Reason::CookieMalformed, "cookie-malformed", |c, p| {
-        outbound(p) && c.identity.cookie.is_some()
-    }),
-    (Reason::BucketHeader, "bucket-header", |_, p| {
-        p.allows(Role::Client)
-    }),
-    (Reason::Misrouted, "misrouted", |c, p| {
-        c.pin.is_some() && p.allows(Role::Server)
-    }),
-];
-
-fn outbound(placement: Placement) -> bool {
-    placement.allows(Role::Gateway) || placement.allows(Role::Client)
+/// Returns the name of the gauge that is 1 while the plugin of this name has a wrong
+/// configuration.
+///
+/// Istio's names of plugins are paths whose last part is `NAMESPACE.NAME`, from Istio
+/// 1.30 on with `~istio-translated-wasmplugin` behind it.
+#[must_use]
+pub fn config_wrong(plugin: &[u8]) -> String {
+    let last = plugin.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    let name = last
+        .strip_suffix(b"~istio-translated-wasmplugin")
+        .unwrap_or(last);
+    let name = String::from_utf8_lossy(name);
+    format!("bg_plugin=.={name};.;bluegreen_config_wrong")
 }
 
-/// The ids that the host gave to the counters, found by place.
+/// The most series that a proxy has, those of configurations included. What comes later
+/// counts for the rollout `other`.
+pub const MOST_SERIES: usize = 4096;
+
+/// The most series of rollouts that have a name. The rest of [`MOST_SERIES`] is for the
+/// rollout `other`, whose series are one for each source and class or reason, and for
+/// those of configurations.
+pub const MOST_NAMED_SERIES: usize = MOST_SERIES - 128;
+
+/// What a VM asks of its proxy about series.
+pub trait Registry {
+    /// Returns whether the proxy has a series of this name, or room for it.
+    fn admits(&mut self, name: &str) -> bool;
+    /// Defines the counter of this name; its id in this VM. `None`: the host failed.
+    fn define(&mut self, name: &str) -> Option<CounterId>;
+}
+
+/// The host's number for a counter, in one VM.
+pub type CounterId = u32;
+
+/// The counters of one VM, for as long as it lives: to define a counter again, after an
+/// update of the configuration, would take memory of Envoy each time.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// By reason.
-    rejected: Vec<Option<u32>>,
-    /// By rollout, by source; inside, the versions, `other` and `none`.
-    responses: Vec<Vec<Vec<Option<u32>>>>,
+    by_name: FxHashMap<Box<str>, CounterId>,
+    /// By the way of a request, so that a response's counter is found without making
+    /// its name.
+    by_target: FxHashMap<Box<[u8]>, OfTarget>,
+}
+
+/// The most ways whose counters are kept at hand.
+const MOST_TARGETS: usize = 1024;
+
+/// The counters of one way.
+#[derive(Debug, Default)]
+struct OfTarget {
+    responses: [[Option<CounterId>; Code::LABELS.len()]; SOURCES.len()],
+    rejected: [Option<CounterId>; REASONS.len()],
 }
 
 impl Counters {
-    /// Defines the counters that `config` can need in a proxy; `define` gives a
-    /// name to the host and gets an id, or `None` when it has no room.
-    pub fn define(
-        config: &Config,
-        placement: Placement,
-        mut define: impl FnMut(&str) -> Option<u32>,
-    ) -> Self {
-        let rejected = REASONS
-            .iter()
-            .map(|(_, reason, possible)| {
-                let name = format!("bg_reason=.={reason};.;bluegreen_rejected_total");
-                possible(config, placement).then(|| define(&name)).flatten()
-            })
-            .collect();
-        let mut responses = Vec::new();
-        for rollout in config.rollouts.iter() {
-            let mut by_source = Vec::new();
-            for (_, source, possible) in &SOURCES {
-                let possible = possible(config, placement);
-                let versions = rollout.versions.iter().map(|name| &**name);
-                let ids = versions.chain(["other", "none"]).map(|version| {
-                    let name = format!(
-                        "bg_rollout=.={};.;bg_version=.={version};.;bg_source=.={source};.;\
-                         bluegreen_responses_total",
-                        rollout.name
-                    );
-                    possible.then(|| define(&name)).flatten()
-                });
-                by_source.push(ids.collect());
+    /// Shows `count` the counters of a response: those of what was rejected, then its own.
+    pub fn each(
+        &mut self,
+        counted: &Counted<'_>,
+        registry: &mut impl Registry,
+        mut count: impl FnMut(CounterId),
+    ) {
+        let key = counted.target.bytes();
+        if !self.by_target.contains_key(key) {
+            if self.by_target.len() >= MOST_TARGETS {
+                self.by_target.clear();
             }
-            responses.push(by_source);
+            self.by_target.insert(key.into(), OfTarget::default());
         }
-        Self {
-            rejected,
-            responses,
+        let Some(of_target) = self.by_target.get_mut(key) else {
+            return;
+        };
+        for place in counted.rejected.places() {
+            let id = of_target.rejected.get_mut(place).and_then(|id| {
+                *id = id.or_else(|| {
+                    let (_, reason) = REASONS.get(place)?;
+                    defined(&mut self.by_name, registry, counted.target, |rollout, _| {
+                        format!(
+                            "bg_rollout=.={rollout};.;bg_reason=.={reason};.;\
+                             bluegreen_rejected_total"
+                        )
+                    })
+                });
+                *id
+            });
+            id.map(&mut count);
         }
+        let source = SOURCES.iter().position(|(row, _)| *row == counted.source);
+        let source = source.unwrap_or_default();
+        let Code(code) = counted.code;
+        let by_code = of_target.responses.get_mut(source);
+        let id = by_code
+            .and_then(|by_code| by_code.get_mut(code))
+            .and_then(|id| {
+                *id = id.or_else(|| {
+                let (_, source) = SOURCES.get(source)?;
+                let code = Code::LABELS.get(code)?;
+                defined(&mut self.by_name, registry, counted.target, |rollout, version| {
+                    format!(
+                        "bg_rollout=.={rollout};.;bg_version=.={version};.;bg_source=.={source};.;\
+                         bg_code=.={code};.;bluegreen_responses_total"
+                    )
+                })
+            });
+                *id
+            });
+        id.map(count);
     }
 
-    /// The counter of a reason.
-    #[must_use]
-    pub fn rejected(&self, reason: Reason) -> Option<u32> {
-        let place = REASONS.iter().position(|(row, ..)| *row == reason)?;
-        *self.rejected.get(place)?
-    }
-
-    /// The counter of a response.
-    #[must_use]
-    pub fn responses(&self, counted: Counted) -> Option<u32> {
-        let source = SOURCES
-            .iter()
-            .position(|(row, ..)| *row == counted.source)?;
-        let versions = self
-            .responses
-            .get(usize::from(counted.rollout))?
-            .get(source)?;
-        let (none, others) = versions.split_last()?;
-        let (other, versions) = others.split_last()?;
-        match counted.served {
-            Served::Version(VersionIndex(index)) => *versions.get(usize::from(index))?,
-            Served::Other => *other,
-            Served::None => *none,
-        }
+    /// Returns the counter of this name, which the proxy has whatever else it has.
+    pub fn named(&mut self, name: &str, registry: &mut impl Registry) -> Option<CounterId> {
+        known_or_defined(&mut self.by_name, name, registry)
     }
 }
 
-/// One response, as `bluegreen_responses_total` counts it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
-    /// The rollout's place in the configuration.
-    pub rollout: u16,
-    /// Who answered.
-    pub served: Served,
-    /// Why it was asked.
-    pub source: Source,
+/// Returns the counter of a target by the name that `name` makes of rollout and version.
+fn defined(
+    by_name: &mut FxHashMap<Box<str>, CounterId>,
+    registry: &mut impl Registry,
+    target: Target<'_>,
+    name: impl Fn(&str, &str) -> String,
+) -> Option<CounterId> {
+    const OTHER: &str = "other";
+    let rollout = target.rollout();
+    let version = target.version();
+    let full = name(
+        rollout.as_deref().unwrap_or("none"),
+        version.map_or("none", |version| version.name()),
+    );
+    if by_name.contains_key(&*full) || registry.admits(&full) {
+        known_or_defined(by_name, &full, registry)
+    } else {
+        known_or_defined(by_name, &name(OTHER, OTHER), registry)
+    }
+}
+
+fn known_or_defined(
+    by_name: &mut FxHashMap<Box<str>, CounterId>,
+    name: &str,
+    registry: &mut impl Registry,
+) -> Option<CounterId> {
+    if let Some(counter) = by_name.get(name) {
+        return Some(*counter);
+    }
+    let counter = registry.define(name)?;
+    by_name.insert(name.into(), counter);
+    Some(counter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::config;
-    use crate::core::role::Setting;
+    use crate::core::route::Route;
+    use std::collections::BTreeMap;
 
-    /// The names that a configuration defines; ids are their places.
-    fn define(json: &str, placement: Placement) -> (Vec<String>, Counters) {
-        let config = config::parse(json.as_bytes()).unwrap();
-        let mut names = Vec::new();
-        let counters = Counters::define(&config, placement, |name| {
-            names.push(name.to_owned());
-            u32::try_from(names.len() - 1).ok()
-        });
-        (names, counters)
+    /// A proxy that keeps names and counts.
+    #[derive(Default)]
+    struct Proxy {
+        names: Vec<String>,
+        room: usize,
     }
 
-    const TWO: &str = r#"{"pin": {"query": "p"}, "identity": {"header": "x-user-id"}, "rollouts": [
-        {"name": "a", "versions": ["blue", "green"]},
-        {"name": "b", "versions": ["v1", "v2", "v3"]}]}"#;
+    impl Registry for Proxy {
+        fn admits(&mut self, _: &str) -> bool {
+            self.names.len() < self.room
+        }
+
+        fn define(&mut self, name: &str) -> Option<CounterId> {
+            assert!(
+                !self.names.iter().any(|other| other == name),
+                "{name} twice"
+            );
+            self.names.push(name.to_owned());
+            u32::try_from(self.names.len() - 1).ok()
+        }
+    }
+
+    #[derive(Default)]
+    struct Vm {
+        proxy: Proxy,
+        counters: Counters,
+        counts: BTreeMap<String, usize>,
+    }
+
+    impl Vm {
+        fn with_room(room: usize) -> Self {
+            let mut new = Self::default();
+            new.proxy.room = room;
+            new
+        }
+
+        fn count(&mut self, header: &str, source: Source, status: &str, reasons: &[Reason]) {
+            let mut rejected = Reasons::default();
+            reasons.iter().for_each(|reason| rejected.add(*reason));
+            let counted = Counted {
+                target: Route::of_header(header.as_bytes()).target,
+                source,
+                code: Code::of_status(Some(status.as_bytes())),
+                rejected,
+            };
+            let mut ids = Vec::new();
+            self.counters
+                .each(&counted, &mut self.proxy, |id| ids.push(id));
+            for id in ids {
+                let name = self.proxy.names[id as usize].clone();
+                *self.counts.entry(name).or_default() += 1;
+            }
+        }
+    }
+
+    fn header(service: &str, version: &str) -> String {
+        format!(
+            "via_upstream outbound|80|{version}|{service}.ns.svc.cluster.local \
+             /apis/networking.istio.io/v1/namespaces/ns/virtual-service/{service}"
+        )
+    }
 
     #[test]
     fn each_response_has_the_counter_of_its_labels() {
-        for role in [Role::Gateway, Role::Client] {
-            let (names, counters) = define(TWO, Placement::Fixed(role));
-            for (source, label, _) in SOURCES {
-                let counted = Counted {
-                    rollout: 1,
-                    served: Served::Version(VersionIndex(2)),
-                    source,
-                };
-                let id = counters.responses(counted);
-                let name = id.map(|id| names[usize::try_from(id).unwrap()].as_str());
-                let expected = format!(
-                    "bg_rollout=.=b;.;bg_version=.=v3;.;bg_source=.={label};.;bluegreen_responses_total"
+        for (source, label) in SOURCES {
+            for (status, class) in [
+                ("101", "1xx"),
+                ("200", "2xx"),
+                ("302", "3xx"),
+                ("404", "4xx"),
+                ("503", "5xx"),
+            ] {
+                let mut vm = Vm::with_room(9);
+                vm.count(&header("shop", "green"), source, status, &[]);
+                let name = format!(
+                    "bg_rollout=.=shop.ns;.;bg_version=.=green;.;bg_source=.={label};.;\
+                     bg_code=.={class};.;bluegreen_responses_total"
                 );
-                let only_gateway = matches!(label, "pin-query" | "pin-cookie" | "minted");
-                let possible = match role {
-                    Role::Gateway => label != "bucket-header",
-                    _ => !only_gateway,
-                };
-                assert_eq!(
-                    name,
-                    possible.then_some(expected.as_str()),
-                    "{role:?} {label}"
-                );
+                assert_eq!(vm.counts, BTreeMap::from([(name, 1)]));
             }
         }
     }
 
     #[test]
-    fn other_and_none_have_counters_of_their_own() {
-        let (names, counters) = define(TWO, Placement::Fixed(Role::Gateway));
-        for (served, label) in [(Served::Other, "other"), (Served::None, "none")] {
-            let counted = Counted {
-                rollout: 0,
-                served,
-                source: Source::None,
-            };
-            let id = counters.responses(counted).unwrap();
-            assert_eq!(
-                names[usize::try_from(id).unwrap()],
-                format!(
-                    "bg_rollout=.=a;.;bg_version=.={label};.;bg_source=.=none;.;bluegreen_responses_total"
-                )
-            );
+    fn each_reason_has_the_counter_of_its_rollout() {
+        for (reason, label) in REASONS {
+            let mut vm = Vm::with_room(9);
+            vm.count(&header("shop", "green"), Source::None, "200", &[reason]);
+            let name =
+                format!("bg_rollout=.=shop.ns;.;bg_reason=.={label};.;bluegreen_rejected_total");
+            assert_eq!(vm.counts.get(&name), Some(&1), "{:?}", vm.counts);
+            assert_eq!(vm.counts.len(), 2);
         }
     }
 
     #[test]
-    fn a_proxy_defines_only_what_it_can_count() {
-        let reasons = |placement| {
-            let (names, _) = define(TWO, placement);
-            let reasons: Vec<String> = names
-                .iter()
-                .filter_map(|name| name.strip_prefix("bg_reason=.="))
-                .map(|name| name.replace(";.;bluegreen_rejected_total", ""))
-                .collect();
-            reasons.join(" ")
-        };
-        assert_eq!(
-            reasons(Placement::Fixed(Role::Gateway)),
-            "pin-unknown-version pin-not-routed cookie-malformed"
-        );
-        assert_eq!(
-            reasons(Placement::Fixed(Role::Client)),
-            "pin-not-routed cookie-malformed bucket-header"
-        );
-        assert_eq!(reasons(Placement::Fixed(Role::Server)), "misrouted");
-        assert_eq!(
-            reasons(Placement::of(Setting::Auto, b"sidecar~x")),
-            "pin-not-routed cookie-malformed bucket-header misrouted"
-        );
-        let (server, _) = define(TWO, Placement::Fixed(Role::Server));
-        assert_eq!(server.len(), 1, "a server counts no responses");
+    fn what_has_no_name_counts_as_none() {
+        let mut vm = Vm::with_room(9);
+        vm.count("direct_response - -", Source::None, "", &[]);
+        let name = "bg_rollout=.=none;.;bg_version=.=none;.;bg_source=.=none;.;bg_code=.=none;.;\
+                    bluegreen_responses_total";
+        assert_eq!(vm.counts, BTreeMap::from([(name.to_owned(), 1)]));
     }
 
     #[test]
-    fn a_host_without_room_costs_counts_only() {
-        let config = config::parse(TWO.as_bytes()).unwrap();
-        let counters = Counters::define(&config, Placement::Fixed(Role::Gateway), |_| None);
-        assert_eq!(counters.rejected(Reason::CookieMalformed), None);
+    fn a_counter_is_defined_once_however_the_request_went() {
+        let mut vm = Vm::with_room(9);
+        for port in [80, 8080, 80] {
+            let header = header("shop", "green").replace("|80|", &format!("|{port}|"));
+            vm.count(&header, Source::Minted, "200", &[]);
+        }
+        assert_eq!(vm.counts.into_values().collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn more_ways_than_are_kept_at_hand_lose_no_count() {
+        let mut vm = Vm::with_room(usize::MAX);
+        for _ in 0..2 {
+            for way in 0..=MOST_TARGETS {
+                vm.count(
+                    &header(&format!("s{way}"), "v1"),
+                    Source::Minted,
+                    "200",
+                    &[],
+                );
+            }
+        }
+        assert!(vm.counts.values().all(|count| *count == 2));
+        assert_eq!(vm.counts.len(), MOST_TARGETS + 1);
+    }
+
+    #[test]
+    fn what_the_proxy_has_no_room_for_counts_as_other() {
+        let mut vm = Vm::with_room(2);
+        for service in ["a", "b", "c", "d", "a"] {
+            vm.count(&header(service, "v1"), Source::Minted, "200", &[]);
+        }
+        vm.count(
+            &header("e", "v1"),
+            Source::Minted,
+            "200",
+            &[Reason::BucketHeader],
+        );
+        let other = "bg_rollout=.=other;.;bg_version=.=other;.;bg_source=.=minted;.;bg_code=.=2xx;.;\
+                     bluegreen_responses_total";
+        assert_eq!(vm.counts.get(other), Some(&3));
+        let rejected = "bg_rollout=.=other;.;bg_reason=.=bucket-header;.;bluegreen_rejected_total";
+        assert_eq!(vm.counts.get(rejected), Some(&1));
+        assert_eq!(vm.counts.len(), 4);
+    }
+
+    #[test]
+    fn the_series_without_a_name_have_room_beside_the_others() {
+        let others = SOURCES.len() * Code::LABELS.len() + REASONS.len();
+        assert!(
+            MOST_NAMED_SERIES + others < MOST_SERIES,
+            "and some for configurations"
+        );
+    }
+
+    #[test]
+    fn a_plugin_is_told_by_its_namespace_and_name() {
+        for name in [
+            "istio-system.bluegreen-outbound",
+            "extensions.istio.io/wasmplugin/istio-system.bluegreen-outbound",
+            "extensions.istio.io/trafficextension/istio-system.bluegreen-outbound~istio-translated-wasmplugin",
+        ] {
+            assert_eq!(
+                config_wrong(name.as_bytes()),
+                "bg_plugin=.=istio-system.bluegreen-outbound;.;bluegreen_config_wrong"
+            );
+        }
+        assert_eq!(config_wrong(b""), "bg_plugin=.=;.;bluegreen_config_wrong");
     }
 }

@@ -2,23 +2,35 @@
 //! global.
 //!
 //! ```text
-//! decision::request   rollout   which service's versions
-//!                     pin       does a tester ask for one
-//!                     identity  else: who is the user
-//!                     bucket    and which number is theirs
-//! decision::response  what the response says, and as what it counts
+//! decision::request    rollouts         which settings hold
+//!                      pin              does a tester ask for a version
+//!                      request_cookies  who is the user: header, cookie, or
+//!                      identity         a new one
+//!                      host             what users are dealt by
+//!                      bucket           and which number is theirs
+//!
+//! decision::response   route            which way the request went
+//!                      version          who that is
+//!                      cache_control    who may keep the response
+//!                      set_cookie       what the user keeps
+//!                      metrics          and as what it counts
 //! ```
 
 pub mod bucket;
+pub mod cache_control;
 pub mod config;
 pub mod cookie;
 pub mod decision;
-pub mod facts;
 pub mod headers;
+
+pub mod host;
 pub mod identity;
 pub mod metrics;
 pub mod pin;
+pub mod reports;
+mod request_cookies;
 pub mod role;
-pub mod rollout;
+pub mod rollouts;
+pub mod route;
 pub mod set_cookie;
-mod user;
+pub mod version;

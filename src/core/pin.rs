@@ -1,45 +1,68 @@
-//! What a tester asks for: a version, no version any more, or something unknown.
+//! What a tester asks for: a version, or no version any more.
 
-use crate::core::rollout::{Rollout, VersionIndex, without_query};
+use std::ops::Deref;
+
+/// The name of the version that a tester asks for: 1 to 63 of a-z, 0-9 and `-`, with
+/// a letter or digit at both ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PinName {
+    bytes: [u8; PinName::LONGEST],
+    length: usize,
+}
+
+impl PinName {
+    /// The most bytes that a name can have, as a DNS label (RFC 1123).
+    pub const LONGEST: usize = 63;
+
+    /// Returns `value` as a name; `None` if it has not the form of one.
+    #[must_use]
+    pub fn new(value: &[u8]) -> Option<Self> {
+        let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+        let is_name = value.iter().all(inner) && !value.starts_with(b"-") && !value.ends_with(b"-");
+        let mut bytes = [0; Self::LONGEST];
+        let length = value.len();
+        bytes.get_mut(..length)?.copy_from_slice(value);
+        (is_name && length > 0).then_some(Self { bytes, length })
+    }
+}
+
+impl Deref for PinName {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
 
 /// What a pin asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PinRequest {
-    /// This version.
-    Version(VersionIndex),
-    /// No version: `none`.
+    /// The version that answers to this name.
+    Version(PinName),
+    /// No version any more: `none`.
     Unpin,
-    /// Anything else.
-    Unknown,
+    /// Nothing, for it is no name of a version.
+    Malformed,
 }
 
 impl PinRequest {
-    /// What `value` (a header's, a cookie's, a parameter's) asks for.
+    /// The word that asks for no version any more.
+    pub const NONE: &'static [u8] = b"none";
+
+    /// Returns what `value` (a header's, a parameter's, a cookie's) asks for.
     #[must_use]
-    pub fn of(value: &[u8], rollout: &Rollout) -> Self {
-        match rollout.version(value) {
-            Some(version) => Self::Version(version),
-            None if value == b"none" => Self::Unpin,
-            None => Self::Unknown,
+    pub fn of(value: &[u8]) -> Self {
+        if value == Self::NONE {
+            return Self::Unpin;
         }
+        PinName::new(value).map_or(Self::Malformed, Self::Version)
     }
 }
 
-/// Whether `value` could be a version's name: of the same cookie twice, the first
-/// such one counts.
+/// Returns what the first parameter `name` that has a value asks for, in the query of
+/// a `:path`. Names and values are decoded from `application/x-www-form-urlencoded`.
 #[must_use]
-pub fn is_well_formed(value: &[u8]) -> bool {
-    let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-    (1..=63).contains(&value.len())
-        && value.iter().all(inner)
-        && !value.starts_with(b"-")
-        && !value.ends_with(b"-")
-}
-
-/// What the first parameter `name` with a value asks for, in the query of a
-/// `:path`. Names and values are decoded from `application/x-www-form-urlencoded`.
-#[must_use]
-pub fn in_query(path: &[u8], name: &str, rollout: &Rollout) -> Option<PinRequest> {
+pub fn in_query(path: &[u8], name: &str) -> Option<PinRequest> {
     let query = path.get(without_query(path).len()..)?.strip_prefix(b"?")?;
     let end = memchr::memchr(b'#', query).unwrap_or(query.len());
     query.get(..end)?.split(|&b| b == b'&').find_map(|pair| {
@@ -47,18 +70,21 @@ pub fn in_query(path: &[u8], name: &str, rollout: &Rollout) -> Option<PinRequest
         let (key, value) = pair.split_at_checked(at)?;
         let value = value.strip_prefix(b"=").filter(|value| !value.is_empty())?;
         decoded(key).eq(name.bytes()).then(|| {
-            PinRequest::of(
-                &decoded(value).take(LONGEST_PIN).collect::<Vec<u8>>(),
-                rollout,
-            )
+            // One byte more than a name can have tells that it is none.
+            let value = decoded(value).take(PinName::LONGEST.saturating_add(1));
+            PinRequest::of(&value.collect::<Vec<u8>>())
         })
     })
 }
 
-/// Enough to tell every request from what is longer.
-const LONGEST_PIN: usize = 64;
+/// Returns the path before its query (RFC 3986 3.3).
+#[must_use]
+pub fn without_query(path: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
+    path.get(..end).unwrap_or_default()
+}
 
-/// The bytes of a query's part: `+` is a space, `%41` is `A`; a `%` without two
+/// Returns the bytes of a query's part: `+` is a space, `%41` is `A`; a `%` without two
 /// hex digits stands for itself (as in the URL standard).
 fn decoded(part: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let mut rest = part;
@@ -84,32 +110,47 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::bucket::{Salted, WeightTotal};
 
-    fn rollout() -> Rollout {
-        Rollout {
-            name: "a".into(),
-            versions: vec!["blue".into(), "green".into()],
-            weight_total: WeightTotal::new(100),
-            salted: Salted::new(b"a"),
-        }
+    fn version(name: &str) -> PinRequest {
+        PinRequest::Version(PinName::new(name.as_bytes()).unwrap())
     }
 
     #[test]
-    fn a_pin_request_is_a_version_or_none_to_the_letter() {
-        let rollout = rollout();
-        let request = |value: &[u8]| PinRequest::of(value, &rollout);
-        assert_eq!(request(b"green"), PinRequest::Version(VersionIndex(1)));
-        assert_eq!(request(b"none"), PinRequest::Unpin);
-        for other in [&b""[..], b"Green", b" green", b"greenish", b"NONE", b"\xff"] {
-            assert_eq!(request(other), PinRequest::Unknown, "{other:?}");
+    fn a_pin_has_the_form_of_a_version() {
+        let longest = "x".repeat(63);
+        for good in ["a", "0", "green", "v-1", "nones", &longest] {
+            assert_eq!(PinRequest::of(good.as_bytes()), version(good));
+            assert_eq!(&*PinName::new(good.as_bytes()).unwrap(), good.as_bytes());
+        }
+        assert_eq!(PinRequest::of(b"none"), PinRequest::Unpin);
+        for bad in [
+            &b""[..],
+            b"-",
+            b"-a",
+            b"a-",
+            b"Green",
+            b"NONE",
+            b" green",
+            b"green ",
+            b"gr een",
+            b"gr_een",
+            b"gr.een",
+            b"gr\xc3\xbcn",
+            b"\xff",
+            b"a\0",
+            &[b'x'; 64],
+            &[b'x'; 60_000],
+        ] {
+            assert_eq!(PinRequest::of(bad), PinRequest::Malformed, "{bad:?}");
         }
     }
 
     #[test]
     fn the_first_parameter_with_a_value_is_a_pin() {
-        let rollout = rollout();
-        let green = Some(PinRequest::Version(VersionIndex(1)));
+        let green = Some(version("green"));
+        let malformed = Some(PinRequest::Malformed);
+        let long = format!("/?version-pin={}", "x".repeat(64));
+        let longest = format!("/?version-pin={}", "%78".repeat(63));
         let rows = [
             ("/?version-pin=green", green),
             ("/a/b?x=1&version-pin=green&y", green),
@@ -119,13 +160,15 @@ mod tests {
             ("/?version-pin=green&version-pin=blue", green),
             ("/?version-pin=gr%65en", green),
             ("/?version%2Dpin=%67%72%65%65%6E", green),
+            ("/?version-pin=purple", Some(version("purple"))),
             ("/?version-pin=none", Some(PinRequest::Unpin)),
-            ("/?version-pin=purple", Some(PinRequest::Unknown)),
-            ("/?version-pin=green+", Some(PinRequest::Unknown)),
-            ("/?version-pin=green%00", Some(PinRequest::Unknown)),
-            ("/?version-pin=%zz", Some(PinRequest::Unknown)),
-            ("/?version-pin=green%6", Some(PinRequest::Unknown)),
-            ("/?version-pin=green=", Some(PinRequest::Unknown)),
+            (&longest, Some(version(&"x".repeat(63)))),
+            (&long, malformed),
+            ("/?version-pin=green+", malformed),
+            ("/?version-pin=green%00", malformed),
+            ("/?version-pin=%zz", malformed),
+            ("/?version-pin=green%6", malformed),
+            ("/?version-pin=green=", malformed),
             ("/?Version-Pin=green", None),
             ("/?version-pin", None),
             ("/?version-pin=", None),
@@ -135,18 +178,15 @@ mod tests {
             ("", None),
         ];
         for (path, request) in rows {
-            let found = in_query(path.as_bytes(), "version-pin", &rollout);
+            let found = in_query(path.as_bytes(), "version-pin");
             assert_eq!(found, request, "{path}");
         }
     }
 
     #[test]
-    fn only_the_form_of_a_name_is_well_formed() {
-        for good in ["a", "green", "v-1", &"x".repeat(63)] {
-            assert!(is_well_formed(good.as_bytes()), "{good}");
-        }
-        for bad in ["", "-a", "a-", "A", "a b", "\u{e9}", &"x".repeat(64)] {
-            assert!(!is_well_formed(bad.as_bytes()), "{bad}");
+    fn the_query_and_the_fragment_are_no_part_of_the_path() {
+        for (path, without) in [("/a?b", "/a"), ("/a#b?c", "/a"), ("/a", "/a"), ("?", "")] {
+            assert_eq!(without_query(path.as_bytes()), without.as_bytes());
         }
     }
 }

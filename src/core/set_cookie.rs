@@ -43,49 +43,45 @@ pub enum SameSite {
 }
 
 /// A cookie that the filter sets: its name, and all that follows its value.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SetCookie {
     name: Box<str>,
     /// `; Max-Age=...`, or empty for a session cookie.
     max_age: Box<str>,
     /// The other attributes, on https and on http.
     attributes: ByScheme,
-    /// The most bytes that a line can have.
-    capacity: usize,
+    /// The same without `Domain`, if they have one.
+    of_host: Option<ByScheme>,
     /// Whether the line depends on the request's scheme.
     secure: Secure,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct ByScheme {
     https: Box<str>,
     http: Box<str>,
 }
 
 impl SetCookie {
-    /// The cookie `name`, whose values have at most `longest_value` bytes.
+    /// Returns the cookie `name`.
     #[must_use]
-    pub fn new(name: Box<str>, attributes: &Attributes, longest_value: usize) -> Self {
-        const CLEARED_AND_SEPARATORS: usize = 16;
+    pub fn new(name: Box<str>, attributes: &Attributes) -> Self {
         let max_age = match attributes.max_age_seconds {
             0 => String::new(),
             seconds => format!("; Max-Age={seconds}"),
         };
-        let secure = attributes.secure;
-        let https = tail(attributes, secure != Secure::Never);
-        let http = tail(attributes, secure == Secure::Always);
-        let capacity = [name.len(), longest_value, max_age.len(), https.len()]
-            .into_iter()
-            .fold(CLEARED_AND_SEPARATORS, usize::saturating_add);
+        let of_host = || {
+            ByScheme::new(&Attributes {
+                domain: "".into(),
+                ..attributes.clone()
+            })
+        };
         Self {
             name,
             max_age: max_age.into(),
-            attributes: ByScheme {
-                https: https.into(),
-                http: http.into(),
-            },
-            capacity,
-            secure,
+            attributes: ByScheme::new(attributes),
+            of_host: (!attributes.domain.is_empty()).then(of_host),
+            secure: attributes.secure,
         }
     }
 
@@ -101,36 +97,40 @@ impl SetCookie {
         self.secure == Secure::Auto
     }
 
-    /// The header's value that sets the cookie to `value`, whose bytes must be
+    /// Returns the header's value that sets the cookie to `value`, whose bytes must be
     /// cookie octets (RFC 6265bis 4.1.1).
     #[must_use]
     pub fn line(&self, value: &[u8], https: bool) -> Vec<u8> {
-        self.joined(value, &self.max_age, https)
+        self.joined(value, &self.max_age, self.attributes.on(https))
     }
 
-    /// The header's value that makes a browser forget the cookie.
+    /// Returns the headers' values that make a browser forget the cookie: with the
+    /// attributes that it has, and, where these name a domain, without it as well. A
+    /// browser knows the two apart, and may have the other one from before.
     #[must_use]
-    pub fn clear(&self, https: bool) -> Vec<u8> {
-        self.joined(b"", "; Max-Age=0", https)
+    pub fn clear(&self, https: bool) -> Vec<Vec<u8>> {
+        let kept = [Some(&self.attributes), self.of_host.as_ref()];
+        let cleared = |of: &ByScheme| self.joined(b"", "; Max-Age=0", of.on(https));
+        kept.into_iter().flatten().map(cleared).collect()
     }
 
-    fn joined(&self, value: &[u8], max_age: &str, https: bool) -> Vec<u8> {
-        let attributes = if https {
-            &self.attributes.https
-        } else {
-            &self.attributes.http
-        };
-        let mut line = Vec::with_capacity(self.capacity);
-        for part in [
-            self.name.as_bytes(),
-            b"=",
-            value,
-            max_age.as_bytes(),
-            attributes.as_bytes(),
-        ] {
-            line.extend_from_slice(part);
+    fn joined(&self, value: &[u8], max_age: &str, attributes: &str) -> Vec<u8> {
+        let name = self.name.as_bytes();
+        [name, b"=", value, max_age.as_bytes(), attributes.as_bytes()].concat()
+    }
+}
+
+impl ByScheme {
+    fn new(attributes: &Attributes) -> Self {
+        let secure = attributes.secure;
+        Self {
+            https: tail(attributes, secure != Secure::Never).into(),
+            http: tail(attributes, secure == Secure::Always).into(),
         }
-        line
+    }
+
+    fn on(&self, https: bool) -> &str {
+        if https { &self.https } else { &self.http }
     }
 }
 
@@ -174,10 +174,8 @@ mod tests {
     }
 
     fn line(attributes: &Attributes, https: bool) -> String {
-        let cookie = SetCookie::new("a".into(), attributes, 1);
-        let line = cookie.line(b"1", https);
-        assert!(line.len() <= cookie.capacity);
-        String::from_utf8(line).unwrap()
+        let cookie = SetCookie::new("a".into(), attributes);
+        String::from_utf8(cookie.line(b"1", https)).unwrap()
     }
 
     #[test]
@@ -222,12 +220,34 @@ mod tests {
         }
     }
 
+    fn cleared(attributes: &Attributes) -> Vec<String> {
+        let lines = SetCookie::new("a".into(), attributes).clear(true);
+        let text = |line| String::from_utf8(line).unwrap();
+        lines.into_iter().map(text).collect()
+    }
+
     #[test]
     fn a_cleared_cookie_keeps_its_attributes() {
-        let cookie = SetCookie::new("a".into(), &attributes(), 1);
+        let rest = "Secure; HttpOnly; SameSite=Lax";
         assert_eq!(
-            cookie.clear(true),
-            b"a=; Max-Age=0; Path=/; Secure; HttpOnly; SameSite=Lax"
+            cleared(&attributes()),
+            [format!("a=; Max-Age=0; Path=/; {rest}")]
+        );
+    }
+
+    #[test]
+    fn a_cookie_of_a_domain_is_cleared_with_and_without_it() {
+        let of_domain = Attributes {
+            domain: "shop.example".into(),
+            ..attributes()
+        };
+        let rest = "Secure; HttpOnly; SameSite=Lax";
+        assert_eq!(
+            cleared(&of_domain),
+            [
+                format!("a=; Max-Age=0; Path=/; Domain=shop.example; {rest}"),
+                format!("a=; Max-Age=0; Path=/; {rest}"),
+            ]
         );
     }
 }

@@ -9,8 +9,8 @@
     reason = "the host finds callbacks by their exported names"
 )]
 
-use crate::envoy::filter::{NewStream, Root, Stream};
-use crate::envoy::host::{self, ContextId};
+use super::filter::{NewStream, Root, Stream, Vm};
+use super::host::{self, ContextId};
 use proxy_wasm::types::{Action, LogLevel};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use std::cell::RefCell;
@@ -22,18 +22,20 @@ proxy_wasm::main! {{
 
 /// What lives in one VM. A VM has one thread.
 ///
-/// Nobody tells of an end: to be called at the end of each stream
+/// The host does not tell of an end: to be called at the end of each stream
 /// (`proxy_on_delete`) costs each request 1,400 instructions. A stream is let go
 /// with its response, and what ended without one is looked for when there are many.
 struct Contexts {
+    /// What outlives all contexts.
+    vm: Option<Vm>,
     /// One for each plugin of the proxy, twice during an update.
     roots: Vec<(ContextId, Root)>,
-    /// Streams whose request has not come: one, for with all Envoys that we know it
-    /// comes next.
+    /// Streams whose request has not come: one, for with all Envoys that are known the
+    /// request comes next.
     new: Vec<(ContextId, NewStream)>,
-    /// Streams that wait for their response, if it is any business of ours.
+    /// Streams that wait for their response.
     waiting: FxHashMap<ContextId, Stream>,
-    /// So many of them there may be before those that ended are looked for.
+    /// The most streams that wait before those that ended are looked for.
     most_waiting: usize,
 }
 
@@ -43,6 +45,7 @@ const FEW: usize = 256;
 thread_local! {
     static CONTEXTS: RefCell<Contexts> = const {
         RefCell::new(Contexts {
+            vm: None,
             roots: Vec::new(),
             new: Vec::new(),
             waiting: FxHashMap::with_hasher(FxBuildHasher),
@@ -51,7 +54,7 @@ thread_local! {
     };
 }
 
-/// A root context (`root` is 0), or a stream of the root context `root`.
+/// There is a new root context (`root` is 0), or a stream of the root context `root`.
 #[unsafe(export_name = "bluegreen_on_context_create")]
 extern "C" fn on_context_create(id: ContextId, root: ContextId) {
     CONTEXTS.with_borrow_mut(|contexts| {
@@ -60,7 +63,7 @@ extern "C" fn on_context_create(id: ContextId, root: ContextId) {
                 .roots
                 .retain(|(root, _)| host::context_exists(*root));
             contexts.roots.push((id, Root::default()));
-        } else if let Some(stream) = contexts.root(root).and_then(|root| root.stream()) {
+        } else if let Some(stream) = contexts.root(root).and_then(Root::stream) {
             if contexts.new.len() >= FEW {
                 contexts
                     .new
@@ -71,17 +74,17 @@ extern "C" fn on_context_create(id: ContextId, root: ContextId) {
     });
 }
 
+/// Takes each configuration, whatever it is.
 #[unsafe(export_name = "bluegreen_on_configure")]
 extern "C" fn on_configure(id: ContextId, size: usize) -> bool {
     CONTEXTS.with_borrow_mut(|contexts| {
-        let root = contexts.root(id);
-        root.is_some_and(|root| root.on_configure(size))
-    })
-}
-
-#[unsafe(export_name = "bluegreen_on_tick")]
-extern "C" fn on_tick(id: ContextId) {
-    CONTEXTS.with_borrow_mut(|contexts| contexts.root(id).map(Root::on_tick));
+        let vm = contexts.vm.get_or_insert_default();
+        let mut roots = contexts.roots.iter_mut();
+        if let Some((_, root)) = roots.find(|(root, _)| *root == id) {
+            root.on_configure(size, vm);
+        }
+    });
+    true
 }
 
 #[unsafe(export_name = "bluegreen_on_request_headers")]
@@ -99,15 +102,16 @@ extern "C" fn on_request_headers(id: ContextId, _headers: usize, _end_of_stream:
 #[unsafe(export_name = "bluegreen_on_response_headers")]
 extern "C" fn on_response_headers(id: ContextId, _headers: usize, _end_of_stream: bool) -> Action {
     CONTEXTS.with_borrow_mut(|contexts| {
-        let stream = contexts.waiting.remove(&id);
-        stream.map(Stream::on_response_headers)
+        if let Some(stream) = contexts.waiting.remove(&id) {
+            stream.on_response_headers(contexts.vm.get_or_insert_default());
+        }
     });
     Action::Continue
 }
 
 impl Contexts {
-    fn root(&mut self, id: ContextId) -> Option<&mut Root> {
-        let mut roots = self.roots.iter_mut();
+    fn root(&self, id: ContextId) -> Option<&Root> {
+        let mut roots = self.roots.iter();
         roots.find(|(root, _)| *root == id).map(|(_, root)| root)
     }
 

@@ -5,34 +5,39 @@
 //! them at once: on its main thread (to try a configuration out, and to keep
 //! it), and on each worker.
 
-use crate::core::config::{self, Config, ConfigError};
-use crate::core::decision::{self, Edit, Memory, RequestDecision, ResponseDecision};
-use crate::core::metrics::{CONFIG_REJECTED, Counters, Reason};
+use super::{host, shared};
+use crate::core::cache_control;
+use crate::core::config::{self, Config};
+use crate::core::decision::{self, Caller, Edit, Memory, RequestDecision, ResponseDecision};
+use crate::core::host::ServiceNames;
+use crate::core::metrics::{self, CONFIG_REJECTED, Counters};
+use crate::core::reports::Report;
 use crate::core::role::{Placement, Role};
-use crate::envoy::host;
-use crate::envoy::tenure::{self, Tenure, Verdict};
-use std::cell::Cell;
 use std::rc::Rc;
+
+/// What a VM keeps for as long as it lives, whatever becomes of its plugins.
+#[derive(Default)]
+pub(crate) struct Vm {
+    counters: Counters,
+    /// The last wrong configuration of each plugin that has not had a good one since.
+    wrong: Vec<(Vec<u8>, Report)>,
+}
 
 /// A plugin configuration, as Envoy gives it to one VM.
 #[derive(Default)]
 pub(crate) struct Root {
     /// `None`: inert. The filter touches nothing.
     plugin: Option<Rc<Plugin>>,
-    tenure: Option<Tenure>,
 }
 
-/// A good configuration in this proxy, and all that its requests share.
+/// A good configuration in this proxy, which its requests share.
 struct Plugin {
     config: Config,
     placement: Placement,
     /// The pod's own version, by its label.
     own_version: Option<String>,
-    counters: Counters,
-    /// Whether the last request was asked for more than one header.
-    requests_go_on: Cell<bool>,
-    /// Whether the last upstream said its version.
-    upstream_tags: Cell<bool>,
+    /// How the pod calls Services.
+    services: Option<ServiceNames>,
 }
 
 /// A stream before its request.
@@ -41,73 +46,75 @@ pub(crate) struct NewStream(Rc<Plugin>);
 /// A stream between its request and its response.
 pub(crate) struct Stream {
     plugin: Rc<Plugin>,
-    memory: Memory,
+    /// What its request's decision remembers; `None`: it is a server's.
+    memory: Option<Memory>,
 }
 
 impl Root {
-    /// Takes its configuration, which has `size` bytes; `false`: refuses it.
-    pub(crate) fn on_configure(&mut self, size: usize) -> bool {
-        // In every VM: Envoy forgets a counter with the last VM that defined it,
-        // and the one that refuses does not live long.
-        let rejected = host::define_counter(CONFIG_REJECTED);
-        let name = host::plugin_name();
+    /// Takes the configuration of `size` bytes, in whose place the last good one of
+    /// this plugin holds if it is wrong.
+    ///
+    /// It is never refused: Envoy would remember the refusal by the bytes, and answer
+    /// 500 to everybody where it has no other.
+    pub(crate) fn on_configure(&mut self, size: usize, vm: &mut Vm) {
+        let name = host::plugin_key();
         let json = host::plugin_configuration(size);
-        match config::parse(&json) {
+        let label = metrics::config_wrong(&host::plugin_name());
+        let wrong = vm.counters.named(&label, &mut shared::Gauges);
+        // In every VM: Envoy forgets a counter with the last VM that defined it.
+        let rejected = vm.counters.named(CONFIG_REJECTED, &mut shared::Counters);
+        let config = match config::parse(&json) {
             Ok(config) => {
-                let plugin = Plugin::new(config);
-                plugin.tell_of_lack(&name);
-                self.serve(Tenure::begin(&name, &json), plugin);
-                true
+                vm.forget_wrong(&name);
+                shared::keep_good(&name, &json);
+                if let Some(gauge) = wrong {
+                    host::record(gauge, 0);
+                }
+                Some(config)
             }
-            Err(errors) => self.reject(&name, &json, &errors, rejected),
+            Err(errors) => {
+                let good = shared::last_good(&name).and_then(|json| config::parse(&json).ok());
+                if shared::is_to_tell(&name, vm.report_wrong(name.clone(), &json), wrong) {
+                    let outcome = if good.is_some() {
+                        "the last good one stays in force"
+                    } else {
+                        "the filter is inert, traffic flows as if it were not there"
+                    };
+                    log::error!("bluegreen: the configuration is wrong; {outcome}");
+                    for line in errors.lines() {
+                        log::error!("bluegreen: {line}");
+                    }
+                    if let Some(counter) = rejected {
+                        host::increment(counter);
+                    }
+                }
+                good
+            }
+        };
+        let plugin = config.map(Plugin::new);
+        if let Some(plugin) = &plugin {
+            plugin.tell_of_lack(&name);
         }
+        self.plugin = plugin.map(Rc::new);
     }
 
-    /// Some time has passed: a root context that serves says so.
-    pub(crate) fn on_tick(&mut self) {
-        if let Some(tenure) = &self.tenure {
-            tenure.go_on();
-        }
-    }
-
-    /// A new stream; `None` when it is none of our business.
+    /// Returns a new stream; `None` when it is none of our business.
     pub(crate) fn stream(&self) -> Option<NewStream> {
         self.plugin.clone().map(NewStream)
     }
+}
 
-    fn serve(&mut self, tenure: Tenure, plugin: Plugin) {
-        self.tenure = Some(tenure);
-        self.plugin = Some(Rc::new(plugin));
+impl Vm {
+    fn report_wrong(&mut self, name: Vec<u8>, json: &[u8]) -> Report {
+        let last = self.forget_wrong(&name);
+        let report = Report::next(json, last);
+        self.wrong.push((name, report));
+        report
     }
 
-    /// Tells what is wrong with a configuration, and whether to take it all the same.
-    fn reject(
-        &mut self,
-        name: &[u8],
-        json: &[u8],
-        errors: &[ConfigError],
-        counter: Option<u32>,
-    ) -> bool {
-        let verdict = tenure::judge(name, json);
-        let refused = matches!(verdict, Verdict::Refuse);
-        // Only one VM is asked about what it refuses; every VM gets what is taken.
-        if refused || tenure::is_new_refusal(name, json) {
-            let outcome = match verdict {
-                Verdict::TakeInert => "the filter is inert, traffic flows as if it were not there",
-                Verdict::Refuse | Verdict::TakePrevious(_) => "the previous one stays in force",
-            };
-            log::error!("bluegreen: the configuration is wrong; {outcome}");
-            for error in errors {
-                log::error!("bluegreen: {error}");
-            }
-            count(counter);
-        }
-        if let Verdict::TakePrevious(json) = verdict
-            && let Ok(config) = config::parse(&json)
-        {
-            self.serve(Tenure::resume(name), Plugin::new(config));
-        }
-        !refused
+    fn forget_wrong(&mut self, name: &[u8]) -> Option<Report> {
+        let at = self.wrong.iter().position(|(other, _)| other == name)?;
+        Some(self.wrong.swap_remove(at).1)
     }
 }
 
@@ -116,63 +123,76 @@ impl NewStream {
     /// response is none of our business.
     pub(crate) fn on_request_headers(self) -> Option<Stream> {
         let plugin = self.0;
-        let role = plugin.placement.role(host::listener_is_inbound);
-        let own = plugin.own_version.as_deref();
+        let caller = match plugin.placement.role(host::listener_is_inbound) {
+            Role::Server => {
+                plugin.own_version.as_ref()?;
+                return Some(Stream {
+                    plugin,
+                    memory: None,
+                });
+            }
+            Role::Gateway => Caller::Stranger,
+            Role::Client => Caller::Workload(plugin.services.as_ref()),
+        };
         let decision = {
             let results = host::Results::begin();
-            let facts = host::Request::current(&results, &plugin.requests_go_on);
-            decision::request(&plugin.config, role, own, &facts)?
+            let headers = results.request_headers();
+            decision::request(&plugin.config, caller, &headers, host::random)
         };
         plugin.write_request(&decision);
-        let memory = decision.memory;
+        let memory = Some(decision.memory);
         Some(Stream { plugin, memory })
     }
 }
 
 impl Stream {
     /// Response headers came: writes what was decided about the response.
-    pub(crate) fn on_response_headers(self) {
+    pub(crate) fn on_response_headers(self, vm: &mut Vm) {
         let plugin = self.plugin;
-        let own = plugin.own_version.as_deref();
-        let facts = host::Response::current(&plugin.upstream_tags);
-        let decision = decision::response(&plugin.config, own, self.memory, &facts);
-        plugin.write_response(&decision);
+        let Some(memory) = self.memory else {
+            plugin.tag_own();
+            return;
+        };
+        let results = host::Results::begin();
+        let headers = results.response_headers();
+        if let Some(decision) = decision::response(&plugin.config, memory, &headers) {
+            plugin.write_response(&decision, memory, vm);
+        }
     }
 }
 
 impl Plugin {
     fn new(config: Config) -> Self {
-        let placement = Placement::of(config.role, &host::node_id().unwrap_or_default());
-        let counters = Counters::define(&config, placement, host::define_counter);
+        let node_id = host::node_id().unwrap_or_default();
+        let placement = Placement::of(config.role, &node_id);
         let own_version = placement
             .allows(Role::Server)
-            .then(|| host::pod_label(&config.tag.label))
+            .then(|| host::pod_label(&config.mesh.tag.label))
             .flatten()
             .and_then(|label| config::label_value(&label));
         Self {
             config,
             placement,
             own_version,
-            counters,
-            requests_go_on: Cell::new(false),
-            upstream_tags: Cell::new(false),
+            services: ServiceNames::of_node(&node_id),
         }
     }
 
     /// Tells, once a proxy, of a server that cannot know its own version.
     fn tell_of_lack(&self, name: &[u8]) {
-        let label = &self.config.tag.label;
+        let label = &self.config.mesh.tag.label;
         let lacks = self.placement.allows(Role::Server) && self.own_version.is_none();
-        if lacks && tenure::is_new_lack(name, label) {
+        if lacks && shared::is_new_lack(name, label) {
             log::warn!("bluegreen: the pod has no label {label:?}; a server says no version");
         }
     }
 
-    fn write_request(&self, decision: &RequestDecision<'_>) {
-        let pin = self.config.pin_header();
+    fn write_request(&self, decision: &RequestDecision) {
+        let settings = self.config.settings(decision.memory.settings());
+        let pin = settings.pin_header();
         match decision.pin {
             Edit::Keep => {}
-            Edit::Set(version) => host::set_request_header(pin, version.as_bytes()),
+            Edit::Set(value) => host::set_request_header(pin, value.bytes()),
             Edit::Remove => host::remove_request_header(pin),
         }
         match decision.bucket {
@@ -183,37 +203,37 @@ impl Plugin {
             }
             Edit::Remove => host::remove_request_header(&self.config.bucket_header),
         }
-        self.count_rejected(&decision.rejected);
+        if let Some(line) = &decision.cookie {
+            host::set_request_header("cookie", line);
+        }
     }
 
-    fn write_response(&self, decision: &ResponseDecision<'_>) {
-        let tag = &self.config.tag.header;
+    fn write_response(&self, decision: &ResponseDecision<'_>, memory: Memory, vm: &mut Vm) {
+        let settings = self.config.settings(memory.settings());
+        let tag = &settings.tag.header;
         match decision.tag {
             Edit::Keep => {}
             Edit::Set(version) => host::set_response_header(tag, version.as_bytes()),
             Edit::Remove => host::remove_response_header(tag),
         }
         if let Some(told) = &decision.told {
-            host::set_response_header(self.config.pin_header(), told.as_bytes());
+            host::set_response_header(settings.pin_header(), told.as_bytes());
+        }
+        if decision.is_private {
+            host::set_response_header("cache-control", cache_control::PRIVATE.as_bytes());
         }
         for cookie in &decision.cookies {
             host::add_response_header("set-cookie", cookie);
         }
-        self.count_rejected(&decision.rejected);
-        if let Some(counted) = decision.counted {
-            count(self.counters.responses(counted));
-        }
+        let counted = &decision.counted;
+        vm.counters
+            .each(counted, &mut shared::Counters, host::increment);
     }
 
-    fn count_rejected(&self, reasons: &[Reason]) {
-        for reason in reasons {
-            count(self.counters.rejected(*reason));
+    /// A server's response says the pod's own version, whatever the application said.
+    fn tag_own(&self) {
+        if let Some(version) = &self.own_version {
+            host::set_response_header(&self.config.mesh.tag.header, version.as_bytes());
         }
-    }
-}
-
-fn count(counter: Option<u32>) {
-    if let Some(counter) = counter {
-        host::increment(counter);
     }
 }

@@ -7,46 +7,118 @@ use std::ops::RangeInclusive;
 
 type Checked<T> = Result<T, Allowed>;
 
-/// A field name of HTTP that only this filter decides about: a lowercase
-/// token (RFC 9110 5.6.2) of 1 to 256 characters.
+/// The name of a header that the filter or Envoy writes: a lower-case token (RFC 9110
+/// 5.6.2) of 1 to 256 characters, without a meaning of its own.
 pub(super) fn header_name(tree: &Tree) -> Checked<Box<str>> {
-    /// Hop-by-hop (RFC 9110 7.6.1), or with a meaning that a value of ours would break.
-    const RESERVED: [&str; 14] = [
-        "connection",
-        "content-length",
-        "cookie",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "set-cookie",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let name = tree
-        .text()
-        .filter(|name| (1..=256).contains(&name.len()))
-        .filter(|name| name.bytes().all(|b| is_token(b) && !b.is_ascii_uppercase()))
-        .ok_or("a header name (lowercase letters, digits and '-', 1 to 256 characters)")?;
-    if RESERVED.contains(&name) {
+    let name = token(tree)?;
+    let begins = |prefix: &&str| name.starts_with(prefix);
+    if HEADERS_WITH_A_MEANING.contains(&&*name) || HEADER_FAMILIES.iter().any(begins) {
         return Err(format!(
-            "a header that a filter may claim (any but {})",
-            RESERVED.join(", ")
+            "a header without a meaning of its own (any but {}, and those that begin with {})",
+            HEADERS_WITH_A_MEANING.join(", "),
+            HEADER_FAMILIES.join(", ")
         ));
     }
-    Ok(name.into())
+    Ok(name)
 }
 
-/// `null`, or a header name.
-pub(super) fn optional_header_name(tree: &Tree) -> Checked<Option<Box<str>>> {
+/// Headers in which a value of ours would change what clients, servers or proxies do:
+/// hop-by-hop (RFC 9110 7.6.1), or with a meaning in HTTP, Fetch or tracing.
+const HEADERS_WITH_A_MEANING: &[&str] = &[
+    "accept",
+    "age",
+    "allow",
+    "alt-svc",
+    "authorization",
+    "b3",
+    "baggage",
+    "cache-control",
+    "connection",
+    "cookie",
+    "date",
+    "dnt",
+    "early-data",
+    "etag",
+    "expect",
+    "expires",
+    "forwarded",
+    "from",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "nel",
+    "origin",
+    "pragma",
+    "priority",
+    "range",
+    "referer",
+    "referrer-policy",
+    "refresh",
+    "report-to",
+    "retry-after",
+    "server",
+    "server-timing",
+    "set-cookie",
+    "strict-transport-security",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "warning",
+    "www-authenticate",
+    "x-http-method-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-request-id",
+];
+
+/// The beginnings of such headers' names.
+const HEADER_FAMILIES: &[&str] = &[
+    "accept-",
+    "access-control-",
+    "content-",
+    "cross-origin-",
+    "grpc-",
+    "if-",
+    "proxy-",
+    "sec-",
+    "x-b3-",
+    "x-content-",
+    "x-envoy-",
+    "x-forwarded-",
+    "x-frame-",
+];
+
+/// `null`, or the name of a header that is only read: any but `cookie`, whose value is
+/// no identity.
+pub(super) fn optional_identity_header(tree: &Tree) -> Checked<Option<Box<str>>> {
     match tree {
         Tree::Null => Ok(None),
-        tree => header_name(tree).map(Some),
+        tree => match token(tree)? {
+            name if &*name == "cookie" => Err("a header that names a user (any but cookie)".into()),
+            name => Ok(Some(name)),
+        },
     }
+}
+
+/// A lower-case field name of HTTP.
+fn token(tree: &Tree) -> Checked<Box<str>> {
+    tree.text()
+        .filter(|name| (1..=256).contains(&name.len()))
+        .filter(|name| name.bytes().all(|b| is_token(b) && !b.is_ascii_uppercase()))
+        .map(Into::into)
+        .ok_or_else(|| {
+            "a header name (lowercase letters, digits and '-', 1 to 256 characters)".into()
+        })
 }
 
 /// A cookie's name: a token (RFC 6265bis 4.1.1) of 1 to 256 characters.
@@ -104,9 +176,7 @@ pub(super) fn host(tree: &Tree) -> Checked<Box<str>> {
         .filter(|host| is_host(host))
         .map(|host| host.to_ascii_lowercase().into())
         .ok_or_else(|| {
-            "a host (a name such as shop.example or *.shop.example, without a port; leave hosts \
-             out for every host)"
-                .into()
+            "a host (a name such as shop.example or *.shop.example, without a port)".into()
         })
 }
 
@@ -127,22 +197,13 @@ pub(super) fn path_prefix(tree: &Tree) -> Checked<Box<str>> {
         })
 }
 
-/// What a name of a rollout must be.
-pub(super) const ROLLOUT_NAME: &str = "a rollout name (lowercase letters, digits and '-')";
-
-/// A rollout's name: a DNS label (RFC 1123), at most 63 characters.
-pub(super) fn rollout_name(tree: &Tree) -> Checked<Box<str>> {
-    label(tree, "a rollout name")
-}
-
-/// A version's name, the subset of a destination: a DNS label, and none of the
-/// words with a meaning of their own (`none` unpins, `other` is a metric's label).
-pub(super) fn version_name(tree: &Tree) -> Checked<Box<str>> {
-    let name = label(tree, "a version name")?;
-    if matches!(&*name, "none" | "other") {
-        return Err("a version name (none and other have a meaning of their own)".into());
-    }
-    Ok(name)
+/// The name of a rollout of the configuration, which its owner chooses: 1 to 253
+/// letters, digits, `-`, `_` and `.`, so that it can be a host.
+pub(super) fn rollout_name(name: &str) -> Checked<()> {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    ((1..=253).contains(&name.len()) && name.bytes().all(inner))
+        .then_some(())
+        .ok_or_else(|| "a rollout name (letters, digits, '-', '_' and '.', 1 to 253)".into())
 }
 
 /// A salt: 1 to 256 bytes without control characters.
@@ -208,23 +269,6 @@ pub(super) fn choice<T: Copy>(words: &[(&str, T)]) -> impl FnOnce(&Tree) -> Chec
 
 fn whole_allowed(range: &RangeInclusive<u32>) -> Allowed {
     format!("a whole number from {} to {}", range.start(), range.end())
-}
-
-fn label(tree: &Tree, what: &str) -> Checked<Box<str>> {
-    let allowed = |why| Err(format!("{what} ({why})"));
-    let Some(name) = tree.text() else {
-        return allowed("lowercase letters, digits and '-'");
-    };
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    if name.is_empty() || !name.bytes().all(inner) {
-        allowed("lowercase letters, digits and '-'")
-    } else if name.starts_with('-') || name.ends_with('-') {
-        allowed("it starts and ends with a letter or a digit")
-    } else if name.len() > 63 {
-        allowed("at most 63 characters")
-    } else {
-        Ok(name.into())
-    }
 }
 
 /// A host name: labels of letters, digits, `-` and `_`, at most 253 characters

@@ -5,7 +5,39 @@
 
 use std::fmt;
 
-/// One thing wrong with a configuration. [`super::parse`] returns all that it finds.
+/// All that is wrong with a configuration: the first [`ConfigErrors::MOST`] things, and
+/// how many more there are, so that no log is as long as its input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConfigErrors {
+    first: Vec<ConfigError>,
+    more: usize,
+}
+
+impl ConfigErrors {
+    /// The most errors that are told one by one.
+    pub const MOST: usize = 50;
+
+    /// Returns the lines that tell of them, in the order of the fields.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        let more = (self.more > 0).then(|| format!("and {} more", self.more));
+        self.first.iter().map(ToString::to_string).chain(more)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    pub(super) fn push(&mut self, path: &str, problem: Problem) {
+        if self.first.len() < Self::MOST {
+            let path = path.to_owned();
+            self.first.push(ConfigError { path, problem });
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+}
+
+/// One thing wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     path: String,
@@ -26,15 +58,6 @@ pub(super) enum Problem {
     Repeated,
     /// A name that something else has already.
     Taken { found: String, by: String },
-}
-
-impl ConfigError {
-    pub(super) fn new(path: &str, problem: Problem) -> Self {
-        Self {
-            path: path.to_owned(),
-            problem,
-        }
-    }
 }
 
 impl fmt::Display for ConfigError {
@@ -58,3 +81,11 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.lines().collect::<Vec<_>>().join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

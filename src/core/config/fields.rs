@@ -1,6 +1,6 @@
 //! Walks a [`Tree`] and collects every problem on the way, each with its path.
 
-use super::error::{ConfigError, Problem};
+use super::error::{ConfigErrors, Problem};
 use super::tree::{Tree, quoted};
 
 /// What a value must be, in the words that follow "is not" in an error.
@@ -14,13 +14,13 @@ pub(super) struct Fields<'e> {
     known: Vec<&'static str>,
     /// Not a mapping at all: that is said once, and no field is missed.
     broken: bool,
-    errors: &'e mut Vec<ConfigError>,
+    errors: &'e mut ConfigErrors,
 }
 
 impl<'e> Fields<'e> {
     /// The fields of `tree`, which stands at `path`. Anything but a mapping is
     /// an error and has no fields.
-    pub(super) fn of(tree: Tree, path: String, errors: &'e mut Vec<ConfigError>) -> Self {
+    pub(super) fn of(tree: Tree, path: String, errors: &'e mut ConfigErrors) -> Self {
         let (entries, broken) = match tree {
             Tree::Map(entries) => (entries, false),
             other => {
@@ -28,7 +28,7 @@ impl<'e> Fields<'e> {
                     found: other.shown(),
                     allowed: "a mapping of fields".to_owned(),
                 };
-                errors.push(ConfigError::new(&path, problem));
+                errors.push(&path, problem);
                 (Vec::new(), true)
             }
         };
@@ -62,104 +62,109 @@ impl<'e> Fields<'e> {
         self.get(name, check).unwrap_or(default)
     }
 
-    /// Like [`Fields::get`]; an absent field is an error that says `allowed`.
-    pub(super) fn require<T>(
-        &mut self,
-        name: &'static str,
-        allowed: &str,
-        check: impl FnOnce(&Tree) -> Result<T, Allowed>,
-    ) -> Option<T> {
-        if self.require_given(name, allowed) {
-            self.get(name, check)
-        } else {
-            None
-        }
+    /// The value of a field that is not there, which is `inherited`.
+    pub(super) fn absent<T: Clone>(&mut self, name: &'static str, inherited: &T) -> T {
+        self.known.push(name);
+        inherited.clone()
     }
 
-    /// The items of a list of `least` to `most` values, each as `check` gives
-    /// it; `None` when the field is absent. Wrong items are reported and left out.
+    /// The items of a list of one or more values, each as `check` gives it; `None`
+    /// when the field is absent. Wrong items are reported and left out.
     pub(super) fn list<T>(
         &mut self,
         name: &'static str,
-        (least, most): (usize, usize),
         mut check: impl FnMut(&Tree) -> Result<T, Allowed>,
     ) -> Option<Vec<T>> {
-        let items = self.items(name, least, most)?;
+        let tree = self.take(name)?;
         let path = self.path_of(name);
+        let Tree::List(items) = tree else {
+            return self.report_not(&path, &tree, LIST);
+        };
+        if items.is_empty() {
+            return self.report_not(&path, &Tree::List(items), LIST);
+        }
         let checked = items
             .iter()
             .enumerate()
-            .filter_map(|(i, item)| self.checked(&format!("{path}[{i}]"), item, &mut check))
-            .collect();
-        Some(checked)
+            .filter_map(|(i, item)| self.checked(&format!("{path}[{i}]"), item, &mut check));
+        Some(checked.collect())
     }
 
-    /// Like [`Fields::list`] for a required list whose items all differ.
-    pub(super) fn require_distinct<T: PartialEq>(
+    /// Like [`Fields::list`]; an absent field is an error.
+    pub(super) fn require_list<T>(
         &mut self,
         name: &'static str,
-        (least, most): (usize, usize),
-        check: impl Fn(&Tree) -> Result<T, Allowed>,
+        check: impl FnMut(&Tree) -> Result<T, Allowed>,
     ) -> Vec<T> {
-        if !self.require_given(name, &list_of(least, most)) {
-            return Vec::new();
+        if !self.has(name) && !self.broken {
+            let allowed = LIST.to_owned();
+            self.report(name, Problem::Missing { allowed });
         }
-        let items = self.items(name, least, most).unwrap_or_default();
+        self.list(name, check).unwrap_or_default()
+    }
+
+    /// Reads the mappings of a map of 0 to `most` of them, by names as `check` allows.
+    /// An absent one is empty.
+    pub(super) fn entries(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        check: impl Fn(&str) -> Result<(), Allowed>,
+        mut read: impl FnMut(&mut Fields<'_>),
+    ) {
+        let allowed = format!("a map of 0 to {most} by name");
         let path = self.path_of(name);
-        let mut distinct: Vec<T> = Vec::new();
-        for (i, item) in items.iter().enumerate() {
-            let item_path = format!("{path}[{i}]");
-            let Some(value) = self.checked(&item_path, item, &check) else {
-                continue;
-            };
-            if let Some(first) = items.iter().take(i).position(|other| other == item) {
-                let by = format!("{path}[{first}]");
-                let found = item.shown();
-                self.report_at(&item_path, Problem::Taken { found, by });
+        let entries = match self.take(name) {
+            None => return,
+            Some(Tree::Map(entries)) if entries.len() <= most => entries,
+            Some(other) => {
+                self.report_not::<()>(&path, &other, &allowed);
+                return;
             }
-            distinct.push(value);
-        }
-        distinct
-    }
-
-    /// Like [`Fields::list`] for a required list of mappings, which `read` reads.
-    pub(super) fn mappings<T>(
-        &mut self,
-        name: &'static str,
-        (least, most): (usize, usize),
-        mut read: impl FnMut(&mut Fields<'_>) -> T,
-    ) -> Vec<T> {
-        if !self.require_given(name, &list_of(least, most)) {
-            return Vec::new();
-        }
-        let path = self.path_of(name);
-        let mut read_all = Vec::new();
-        let items = self.items(name, least, most).unwrap_or_default();
-        for (i, item) in items.into_iter().enumerate() {
-            let mut fields = Fields::of(item, format!("{path}[{i}]"), self.errors);
-            read_all.push(read(&mut fields));
+        };
+        let mut known: Vec<String> = Vec::new();
+        for (key, tree) in entries {
+            let path = join(&path, &key);
+            if let Err(allowed) = check(&key) {
+                let found = quoted(&key);
+                self.report_at(&path, Problem::Not { found, allowed });
+            }
+            if known.contains(&key) {
+                self.report_at(&path, Problem::Repeated);
+            }
+            let mut fields = Fields::of(tree, path, self.errors);
+            read(&mut fields);
             fields.finish();
+            known.push(key);
         }
-        read_all
     }
 
-    /// A mapping inside of this one, as `read` gives it; an absent one is read
-    /// as an empty one, so that all defaults stand in one place. `null` is
-    /// `None` where `nullable`, else an error.
+    /// A mapping inside of this one, as `read` gives it; an absent one is read as an
+    /// empty one, so that all defaults stand in one place.
     pub(super) fn mapping<T>(
         &mut self,
         name: &'static str,
-        nullable: bool,
         read: impl FnOnce(&mut Fields<'_>) -> T,
-    ) -> Option<T> {
+    ) -> T {
         let tree = self.take(name).unwrap_or(Tree::Map(Vec::new()));
-        if nullable && tree == Tree::Null {
-            return None;
-        }
         let mut fields = Fields::of(tree, self.path_of(name), self.errors);
         let value = read(&mut fields);
         fields.finish();
-        Some(value)
+        value
+    }
+
+    /// Like [`Fields::mapping`]; `null` is `None`.
+    pub(super) fn mapping_or_null<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Fields<'_>) -> T,
+    ) -> Option<T> {
+        let is_null = |(key, tree): &(String, Tree)| key == name && *tree == Tree::Null;
+        if self.entries.iter().any(is_null) {
+            self.take(name);
+            return None;
+        }
+        Some(self.mapping(name, read))
     }
 
     /// Reports the fields that nobody asked for.
@@ -171,8 +176,25 @@ impl<'e> Fields<'e> {
                 allowed: allowed.clone(),
             };
             let path = join(&self.path, name);
-            self.errors.push(ConfigError::new(&path, problem));
+            self.errors.push(&path, problem);
         }
+    }
+
+    /// Whether the field is given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key == name)
+    }
+
+    /// The path of this mapping.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path of a field of it, or of one below, as in `tag.header`.
+    pub(super) fn path_of(&self, name: &str) -> String {
+        let mut names = name.split('.');
+        let first = join(&self.path, names.next().unwrap_or_default());
+        names.fold(first, |path, name| join(&path, name))
     }
 
     /// Reports a problem of the field `name`.
@@ -182,11 +204,14 @@ impl<'e> Fields<'e> {
 
     /// Reports a problem at a whole path.
     pub(super) fn report_at(&mut self, path: &str, problem: Problem) {
-        self.errors.push(ConfigError::new(path, problem));
+        self.errors.push(path, problem);
     }
 
-    fn path_of(&self, name: &str) -> String {
-        join(&self.path, name)
+    /// Reports a value that is not what is allowed.
+    fn report_not<T>(&mut self, path: &str, tree: &Tree, allowed: &str) -> Option<T> {
+        let (found, allowed) = (tree.shown(), allowed.to_owned());
+        self.report_at(path, Problem::Not { found, allowed });
+        None
     }
 
     fn take(&mut self, name: &'static str) -> Option<Tree> {
@@ -207,51 +232,18 @@ impl<'e> Fields<'e> {
         taken
     }
 
-    fn require_given(&mut self, name: &'static str, allowed: &str) -> bool {
-        let given = self.entries.iter().any(|(key, _)| key == name);
-        if !given {
-            self.known.push(name);
-        }
-        if !given && !self.broken {
-            let allowed = allowed.to_owned();
-            self.report(name, Problem::Missing { allowed });
-        }
-        given
-    }
-
-    fn items(&mut self, name: &'static str, least: usize, most: usize) -> Option<Vec<Tree>> {
-        let found = match self.take(name)? {
-            Tree::List(items) if (least..=most).contains(&items.len()) => return Some(items),
-            other => other.shown(),
-        };
-        let allowed = list_of(least, most);
-        self.report(name, Problem::Not { found, allowed });
-        None
-    }
-
     fn checked<T>(
         &mut self,
         path: &str,
         tree: &Tree,
         check: impl FnOnce(&Tree) -> Result<T, Allowed>,
     ) -> Option<T> {
-        check(tree)
-            .map_err(|allowed| {
-                let found = tree.shown();
-                let problem = Problem::Not { found, allowed };
-                self.errors.push(ConfigError::new(path, problem));
-            })
-            .ok()
+        check(tree).map_or_else(|allowed| self.report_not(path, tree, &allowed), Some)
     }
 }
 
-fn list_of(least: usize, most: usize) -> String {
-    if most == usize::MAX {
-        format!("a list of {least} or more")
-    } else {
-        format!("a list of {least} to {most}")
-    }
-}
+/// What a list must be.
+const LIST: &str = "a list of 1 or more";
 
 /// The path of a field: names that need it are quoted, for they come from the
 /// configuration's text.

@@ -3,20 +3,20 @@
 //!
 //! [`parse`] is the only way in. All problems are reported, not only the first;
 //! unknown and repeated fields are problems, too. A field is one row in one of
-//! the `read_…` functions below, and its default stands there.
+//! the `read_…` functions below, and its default stands there. Mesh and rollouts are
+//! read by the same functions.
 
 mod check;
 mod error;
 mod fields;
 mod tree;
 
-use crate::core::bucket::{Salted, WeightTotal};
-use crate::core::cookie::Finder;
-use crate::core::role::Setting;
-use crate::core::rollout::{Rollout, Rollouts, Scope};
-use crate::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
-pub use error::ConfigError;
+use super::cookie::Finder;
+use super::role::Setting;
+use super::rollouts::{Place, Rollouts, Scope};
+use super::set_cookie::{Attributes, SameSite, Secure, SetCookie};
 use error::Problem;
+pub use error::{ConfigError, ConfigErrors};
 use fields::Fields;
 use tree::{Tree, quoted};
 
@@ -30,16 +30,70 @@ pub struct Config {
     pub role: Setting,
     /// The request header that carries the bucket to Envoy's weighted route.
     pub bucket_header: Box<str>,
+    /// The response header in which Envoy says which way the request went.
+    pub route_header: Box<str>,
+    /// The rollouts that need other settings than the rest, by host and path.
+    pub rollouts: Rollouts,
+    /// The settings where no rollout fits.
+    pub mesh: Settings,
+    /// The settings of each rollout, by its place.
+    of_rollouts: Vec<Settings>,
+}
+
+impl Config {
+    /// Returns the settings at a place that [`Rollouts::find`] gave, else those of the
+    /// mesh.
+    #[must_use]
+    pub fn settings(&self, place: Option<Place>) -> &Settings {
+        let of_rollout = |place| self.of_rollouts.get(usize::from(place));
+        place.and_then(of_rollout).unwrap_or(&self.mesh)
+    }
+}
+
+/// How the users of a rollout, or of the mesh, are known, pinned and told.
+#[derive(Debug, Clone)]
+pub struct Settings {
     /// Where a user's identity comes from.
     pub identity: Identity,
     /// How a tester pins; `None`: pins are off.
     pub pin: Option<Pin>,
     /// The response header that says the serving version.
     pub tag: Tag,
-    /// 1 to 256 rollouts, indexed by host.
-    pub rollouts: Rollouts,
+    /// What users are dealt by in the place of the host.
+    pub salt: Option<Box<str>>,
     /// Finds the cookies that are read.
     pub cookies: Finder<Cookie>,
+}
+
+impl Settings {
+    /// Returns the pin header; its default while pins are off.
+    #[must_use]
+    pub fn pin_header(&self) -> &str {
+        let header = self.pin.as_ref().map(|pin| &*pin.header);
+        header.unwrap_or(DEFAULT_PIN_HEADER)
+    }
+
+    /// Returns the cookie that remembers a pin, where there is one.
+    #[must_use]
+    pub fn pin_cookie(&self) -> Option<&SetCookie> {
+        self.pin.as_ref()?.query.as_ref()?.cookie.as_ref()
+    }
+
+    fn new(identity: Identity, pin: Option<Pin>, tag: Tag) -> Self {
+        let mut new = Self {
+            identity,
+            pin,
+            tag,
+            salt: None,
+            cookies: Finder::new(Vec::new()),
+        };
+        let identity = new.identity.cookie.as_ref().map(IdentityCookie::name);
+        let pin = new.pin_cookie().map(SetCookie::name);
+        let names = [(Cookie::Identity, identity), (Cookie::Pin, pin)];
+        let present = |(key, name): (Cookie, Option<&str>)| Some((key, name?.into()));
+        new.cookies = Finder::new(names.into_iter().filter_map(present).collect());
+        new
+    }
 }
 
 /// A cookie that is read.
@@ -51,39 +105,67 @@ pub enum Cookie {
     Pin,
 }
 
-impl Config {
-    /// The pin header; its default while pins are off.
-    #[must_use]
-    pub fn pin_header(&self) -> &str {
-        self.pin
-            .as_ref()
-            .map_or(DEFAULT_PIN_HEADER, |pin| &pin.header)
-    }
-}
-
-/// Where a user's identity comes from: the header, else the cookie.
-#[derive(Debug)]
+/// Where a user's identity comes from.
+#[derive(Debug, Clone)]
 pub struct Identity {
     /// A request header whose value, when it is not empty, is the identity.
     pub header: Option<Box<str>>,
-    /// The cookie that a gateway mints; `None`: off.
-    pub cookie: Option<SetCookie>,
+    /// The cookie whose value is the identity; `None`: off.
+    pub cookie: Option<IdentityCookie>,
+    /// Which one counts when both are there.
+    pub first: First,
+}
+
+/// The cookie whose value is the identity.
+#[derive(Debug, Clone)]
+pub enum IdentityCookie {
+    /// The filter's own, which a gateway gives to each new user.
+    Minted(SetCookie),
+    /// The application's, of this name, which is only read.
+    OfApplication(Box<str>),
+}
+
+impl IdentityCookie {
+    /// Returns the cookie's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Minted(cookie) => cookie.name(),
+            Self::OfApplication(name) => name,
+        }
+    }
+}
+
+/// Which identity counts when a request has a header and a cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// The header's.
+    Header,
+    /// The cookie's. A login or logout moves nobody who has the cookie.
+    Cookie,
 }
 
 /// How a tester pins: the header, else the query parameter, else the cookie.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pin {
     /// The request header that names the version, and the response header that
     /// tells about a pin that did not hold.
     pub header: Box<str>,
-    /// The query parameter; `None`: off.
-    pub query: Option<Box<str>>,
-    /// The cookie that remembers a pin by query parameter; `None`: off.
+    /// How a browser pins; `None`: off.
+    pub query: Option<PinQuery>,
+}
+
+/// How a browser pins.
+#[derive(Debug, Clone)]
+pub struct PinQuery {
+    /// The name of the query parameter.
+    pub name: Box<str>,
+    /// The cookie that remembers the pin; `None`: off.
     pub cookie: Option<SetCookie>,
 }
 
 /// The response header that says the serving version.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tag {
     /// Its name.
     pub header: Box<str>,
@@ -104,15 +186,24 @@ pub enum When {
     Never,
 }
 
-/// Reads a `pluginConfig`, which Envoy hands over as JSON.
+/// Reads a `pluginConfig`, which Envoy hands over as JSON. Empty bytes, which are what
+/// Envoy has where there is no `pluginConfig`, mean all defaults.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the fields; at least one.
-/// Empty bytes are wrong, for a configuration without rollouts does nothing.
-pub fn parse(json: &[u8]) -> Result<Config, Vec<ConfigError>> {
-    let tree: Tree = serde_json::from_slice(json)
-        .map_err(|error| vec![ConfigError::new("", Problem::NotJson(error.to_string()))])?;
-    let mut errors = Vec::new();
+pub fn parse(json: &[u8]) -> Result<Config, ConfigErrors> {
+    let mut errors = ConfigErrors::default();
+    let tree = if json.is_empty() {
+        Tree::Map(Vec::new())
+    } else {
+        match serde_json::from_slice(json) {
+            Ok(tree) => tree,
+            Err(error) => {
+                errors.push("", Problem::NotJson(error.to_string()));
+                return Err(errors);
+            }
+        }
+    };
     let mut fields = Fields::of(tree, String::new(), &mut errors);
     let config = read_config(&mut fields);
     fields.finish();
@@ -123,7 +214,7 @@ pub fn parse(json: &[u8]) -> Result<Config, Vec<ConfigError>> {
     }
 }
 
-/// A pod label's value as a version: 1 to 63 characters that may stand in a
+/// Returns a pod label's value as a version: 1 to 63 characters that may stand in a
 /// header (Kubernetes: letters, digits, `-`, `_` and `.`). `None` for anything else.
 #[must_use]
 pub fn label_value(value: &[u8]) -> Option<String> {
@@ -135,56 +226,106 @@ pub fn label_value(value: &[u8]) -> Option<String> {
 }
 
 fn read_config(fields: &mut Fields<'_>) -> Config {
-    let mut config = Config {
-        role: fields.get_or("role", Setting::Auto, check::choice(&Setting::WORDS)),
-        bucket_header: header(fields, "bucketHeader", "x-bluegreen-bucket"),
-        identity: fields
-            .mapping("identity", false, read_identity)
-            .unwrap_or(Identity {
-                header: None,
-                cookie: None,
-            }),
-        pin: fields.mapping("pin", true, read_pin),
-        tag: fields.mapping("tag", false, read_tag).unwrap_or(Tag {
-            header: "".into(),
-            when: When::Always,
-            label: "".into(),
-        }),
-        rollouts: read_rollouts(fields),
-        cookies: Finder::new(Vec::new()),
-    };
-    config.cookies = finder(&config);
-    report_claims(fields, &config);
-    config
+    let role = fields.get_or("role", Setting::Auto, check::choice(&Setting::WORDS));
+    let bucket_header = header(fields, "bucketHeader", "x-bluegreen-bucket");
+    let route_header = header(fields, "routeHeader", "x-bluegreen-route");
+    let proxies = [
+        ("bucketHeader", &*bucket_header),
+        ("routeHeader", &*route_header),
+    ];
+    let mesh = read_settings(fields, None, &proxies);
+    let mut rollouts = Rollouts::default();
+    let mut of_rollouts = Vec::new();
+    let mut paths: Vec<String> = Vec::new();
+    fields.entries("rollouts", MOST_ROLLOUTS, check::rollout_name, |fields| {
+        let scope = Scope {
+            hosts: fields.require_list("hosts", check::host),
+            path_prefixes: fields.list("pathPrefixes", check::path_prefix),
+        };
+        let salt = fields.get("salt", check::salt);
+        let settings = read_settings(fields, Some(&mesh), &proxies);
+        let place = Place::try_from(of_rollouts.len()).unwrap_or(Place::MAX);
+        for taken in rollouts.add(&scope, place) {
+            let first = paths.get(usize::from(taken.first));
+            fields.report(
+                "hosts",
+                Problem::Taken {
+                    found: taken.to_string(),
+                    by: first.cloned().unwrap_or_default(),
+                },
+            );
+        }
+        paths.push(fields.path().to_owned());
+        of_rollouts.push(Settings { salt, ..settings });
+    });
+    Config {
+        role,
+        bucket_header,
+        route_header,
+        rollouts,
+        mesh,
+        of_rollouts,
+    }
 }
 
-fn finder(config: &Config) -> Finder<Cookie> {
-    let pin = config.pin.as_ref().and_then(|pin| pin.cookie.as_ref());
-    let cookies = [
-        (Cookie::Identity, config.identity.cookie.as_ref()),
-        (Cookie::Pin, pin),
-    ];
-    let named = |(key, cookie): (Cookie, Option<&SetCookie>)| Some((key, cookie?.name().into()));
-    Finder::new(cookies.into_iter().filter_map(named).collect())
+/// Reads what mesh and rollouts both have. What a rollout does not say is `of_mesh`'s.
+fn read_settings(
+    fields: &mut Fields<'_>,
+    of_mesh: Option<&Settings>,
+    of_proxy: &[(&'static str, &str)],
+) -> Settings {
+    const OWN: [&str; 5] = ["bucketHeader", "routeHeader", "identity", "pin", "tag"];
+    let own: Vec<&str> = match of_mesh {
+        None => OWN.into(),
+        Some(_) => OWN
+            .into_iter()
+            .skip(2)
+            .filter(|name| fields.has(name))
+            .collect(),
+    };
+    let settings = Settings::new(
+        match of_mesh {
+            Some(mesh) if !own.contains(&"identity") => fields.absent("identity", &mesh.identity),
+            _ => fields.mapping("identity", read_identity),
+        },
+        match of_mesh {
+            Some(mesh) if !own.contains(&"pin") => fields.absent("pin", &mesh.pin),
+            _ => fields.mapping_or_null("pin", read_pin),
+        },
+        match of_mesh {
+            Some(mesh) if !own.contains(&"tag") => fields.absent("tag", &mesh.tag),
+            _ => fields.mapping("tag", read_tag),
+        },
+    );
+    report_claims(fields, of_proxy, &settings, &own);
+    settings
 }
 
 fn read_identity(fields: &mut Fields<'_>) -> Identity {
+    const FIRST: [(&str, First); 2] = [("header", First::Header), ("cookie", First::Cookie)];
     Identity {
-        header: fields.get_or("header", None, check::optional_header_name),
-        cookie: fields.mapping("cookie", true, |f| {
-            read_cookie(f, "bluegreen-id", 604_800, "0123456789abcdef".len())
+        header: fields.get_or("header", None, check::optional_identity_header),
+        cookie: fields.mapping_or_null("cookie", |fields| {
+            let mint = fields.get_or("mint", true, check::flag);
+            let cookie = read_cookie(fields, "bluegreen-id", LONGEST_AGE_SECONDS, mint);
+            if mint {
+                IdentityCookie::Minted(cookie)
+            } else {
+                IdentityCookie::OfApplication(cookie.name().into())
+            }
         }),
+        first: fields.get_or("first", First::Header, check::choice(&FIRST)),
     }
 }
 
 fn read_pin(fields: &mut Fields<'_>) -> Pin {
-    Pin {
-        header: header(fields, "header", DEFAULT_PIN_HEADER),
-        query: fields.get_or("query", None, check::query_name),
-        cookie: fields.mapping("cookie", true, |f| {
-            read_cookie(f, "bluegreen-pin", 3600, LONGEST_NAME)
-        }),
-    }
+    let header = header(fields, "header", DEFAULT_PIN_HEADER);
+    let name = fields.get_or("query", None, check::query_name);
+    let cookie = fields.mapping_or_null("cookie", |fields| {
+        read_cookie(fields, "bluegreen-pin", 3600, true)
+    });
+    let query = name.map(|name| PinQuery { name, cookie });
+    Pin { header, query }
 }
 
 fn read_tag(fields: &mut Fields<'_>) -> Tag {
@@ -200,12 +341,8 @@ fn read_tag(fields: &mut Fields<'_>) -> Tag {
     }
 }
 
-fn read_cookie(
-    fields: &mut Fields<'_>,
-    name: &str,
-    max_age: u32,
-    longest_value: usize,
-) -> SetCookie {
+/// Reads a cookie; `is_set`: whether the filter sets it, and not only reads it.
+fn read_cookie(fields: &mut Fields<'_>, name: &str, max_age: u32, is_set: bool) -> SetCookie {
     const SECURE: [(&str, Secure); 3] = [
         ("auto", Secure::Auto),
         ("always", Secure::Always),
@@ -230,51 +367,10 @@ fn read_cookie(
         same_site: fields.get_or("sameSite", SameSite::Lax, check::choice(&SAME_SITE)),
         partitioned: fields.get_or("partitioned", false, check::flag),
     };
-    report_conditions(fields, &name, &attributes);
-    SetCookie::new(name, &attributes, longest_value)
-}
-
-fn read_rollouts(fields: &mut Fields<'_>) -> Rollouts {
-    let read = fields.mappings("rollouts", (1, 256), read_rollout);
-    for (i, (rollout, _)) in read.iter().enumerate() {
-        let first = read
-            .iter()
-            .take(i)
-            .position(|(other, _)| other.name == rollout.name);
-        // An empty name is a wrong one, which was reported.
-        if let Some(first) = first.filter(|_| !rollout.name.is_empty()) {
-            let problem = Problem::Taken {
-                found: quoted(&rollout.name),
-                by: format!("rollouts[{first}].name"),
-            };
-            fields.report_at(&format!("rollouts[{i}].name"), problem);
-        }
+    if is_set {
+        report_conditions(fields, &name, &attributes);
     }
-    Rollouts::new(read)
-}
-
-fn read_rollout(fields: &mut Fields<'_>) -> (Rollout, Scope) {
-    const VERSIONS: (usize, usize) = (2, 16);
-    let name = fields.require("name", check::ROLLOUT_NAME, check::rollout_name);
-    let scope = Scope {
-        hosts: fields.list("hosts", (1, usize::MAX), check::host),
-        path_prefixes: fields.list("pathPrefixes", (1, usize::MAX), check::path_prefix),
-    };
-    let versions = fields.require_distinct("versions", VERSIONS, check::version_name);
-    let total = check::whole(1..=WeightTotal::MOST);
-    let total = fields.get_or("weightTotal", 100, total);
-    let salt = fields.get("salt", check::salt);
-    // A rollout without a usable name is read all the same: its place in the
-    // list keeps the paths of later errors right.
-    let name = name.unwrap_or_default();
-    let salted = Salted::new(salt.as_deref().unwrap_or(&name).as_bytes());
-    let rollout = Rollout {
-        name,
-        versions,
-        weight_total: WeightTotal::new(total),
-        salted,
-    };
-    (rollout, scope)
+    SetCookie::new(name, &attributes)
 }
 
 fn header(fields: &mut Fields<'_>, name: &'static str, default: &str) -> Box<str> {
@@ -330,36 +426,53 @@ fn report_conditions(fields: &mut Fields<'_>, name: &str, attributes: &Attribute
     }
 }
 
-/// No two things may claim one header or one cookie.
-fn report_claims(fields: &mut Fields<'_>, config: &Config) {
-    let headers = [
-        ("bucketHeader", Some(&*config.bucket_header)),
-        ("identity.header", config.identity.header.as_deref()),
-        ("pin.header", Some(config.pin_header())),
-        ("tag.header", Some(&*config.tag.header)),
-    ];
-    let pin_cookie = config.pin.as_ref().and_then(|pin| pin.cookie.as_ref());
+/// Reports what claims a header or a cookie that something else has already. Of two
+/// fields of the mesh that a rollout shares, the mesh tells.
+fn report_claims(
+    fields: &mut Fields<'_>,
+    of_proxy: &[(&'static str, &str)],
+    settings: &Settings,
+    own: &[&str],
+) {
+    let of_proxy = of_proxy.iter().map(|(path, name)| (*path, Some(*name)));
+    let headers = of_proxy.chain([
+        ("identity.header", settings.identity.header.as_deref()),
+        ("pin.header", Some(settings.pin_header())),
+        ("tag.header", Some(&*settings.tag.header)),
+    ]);
+    let identity_cookie = settings.identity.cookie.as_ref();
     let cookies = [
         (
             "identity.cookie.name",
-            config.identity.cookie.as_ref().map(SetCookie::name),
+            identity_cookie.map(IdentityCookie::name),
         ),
-        ("pin.cookie.name", pin_cookie.map(SetCookie::name)),
+        (
+            "pin.cookie.name",
+            settings.pin_cookie().map(SetCookie::name),
+        ),
     ];
-    report_taken(fields, &headers);
-    report_taken(fields, &cookies);
+    report_taken(fields, &headers.collect::<Vec<_>>(), own);
+    report_taken(fields, &cookies, own);
 }
 
-fn report_taken(fields: &mut Fields<'_>, claims: &[(&str, Option<&str>)]) {
+fn report_taken(fields: &mut Fields<'_>, claims: &[(&'static str, Option<&str>)], own: &[&str]) {
+    let is_own = |path: &str| own.iter().any(|own| path.starts_with(own));
+    let path_of = |fields: &Fields<'_>, path: &str| {
+        if is_own(path) {
+            fields.path_of(path)
+        } else {
+            path.to_owned()
+        }
+    };
     for (i, (path, name)) in claims.iter().enumerate() {
         let first = claims
             .iter()
             .take(i)
-            .find(|(_, other)| name.is_some() && other == name);
+            .find(|(by, other)| name.is_some() && other == name && (is_own(path) || is_own(by)));
         if let (Some(name), Some((by, _))) = (name, first) {
-            let by = (*by).to_owned();
             let found = quoted(name);
-            fields.report_at(path, Problem::Taken { found, by });
+            let by = path_of(fields, by);
+            fields.report_at(&path_of(fields, path), Problem::Taken { found, by });
         }
     }
 }
@@ -367,8 +480,8 @@ fn report_taken(fields: &mut Fields<'_>, claims: &[(&str, Option<&str>)]) {
 /// 400 days: browsers cut longer ages down to it (RFC 6265bis 5.6.2).
 const LONGEST_AGE_SECONDS: u32 = 34_560_000;
 
-/// The longest name of a version, a DNS label.
-const LONGEST_NAME: usize = 63;
+/// The most rollouts that a configuration may have.
+const MOST_ROLLOUTS: usize = 256;
 
 #[cfg(test)]
 mod tests;

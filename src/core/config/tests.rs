@@ -2,73 +2,125 @@ use super::*;
 
 /// The errors of a configuration, one a line.
 fn errors(json: &str) -> String {
-    let errors = parse(json.as_bytes()).expect_err(json);
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    lines.join("\n")
+    parse(json.as_bytes()).expect_err(json).to_string()
 }
 
-/// A configuration with one good rollout and `fields` before it.
-fn with(fields: &str) -> String {
-    format!(r#"{{{fields}, "rollouts": [{{"name": "a", "versions": ["blue", "green"]}}]}}"#)
-}
-
-/// A configuration with one rollout of these fields.
+/// A configuration with one rollout, `a`, of these fields.
 fn rollout(fields: &str) -> String {
-    format!(r#"{{"rollouts": [{{{fields}}}]}}"#)
+    format!(r#"{{"rollouts": {{"a": {{{fields}}}}}}}"#)
 }
 
-const VERSIONS: &str = r#""versions": ["blue", "green"]"#;
+const HOSTS: &str = r#""hosts": ["shop.example"]"#;
+
+/// The line that gives a new user their cookie.
+fn minted(settings: &Settings) -> String {
+    let Some(IdentityCookie::Minted(cookie)) = &settings.identity.cookie else {
+        panic!("no cookie of ours: {:?}", settings.identity);
+    };
+    String::from_utf8(cookie.line(b"1", true)).unwrap()
+}
 
 #[test]
 fn the_defaults_are_those_of_the_contract() {
-    let config = parse(rollout(&format!(r#""name": "myapp", {VERSIONS}"#)).as_bytes()).unwrap();
-    assert_eq!(config.role, Setting::Auto);
-    assert_eq!(&*config.bucket_header, "x-bluegreen-bucket");
-    assert!(config.identity.header.is_none());
-    let identity = config.identity.cookie.unwrap();
+    for json in [
+        "",
+        "{}",
+        r#"{"rollouts": {}}"#,
+        r#"{"identity": {}, "pin": {}, "tag": {}}"#,
+    ] {
+        let config = parse(json.as_bytes()).unwrap();
+        assert_eq!(config.role, Setting::Auto);
+        assert_eq!(&*config.bucket_header, "x-bluegreen-bucket");
+        assert_eq!(&*config.route_header, "x-bluegreen-route");
+        let mesh = &config.mesh;
+        assert!(mesh.identity.header.is_none());
+        assert_eq!(mesh.identity.first, First::Header);
+        assert_eq!(
+            minted(mesh),
+            "bluegreen-id=1; Max-Age=34560000; Path=/; Secure; HttpOnly; SameSite=Lax"
+        );
+        assert_eq!(mesh.pin_header(), "x-version-pin");
+        assert!(mesh.pin.as_ref().unwrap().query.is_none());
+        assert!(mesh.pin_cookie().is_none(), "only where a query pins");
+        assert_eq!(&*mesh.tag.header, "x-served-version");
+        assert_eq!(mesh.tag.when, When::Always);
+        assert_eq!(&*mesh.tag.label, "version");
+        assert!(mesh.salt.is_none());
+    }
+    let config = parse(br#"{"pin": {"query": "p"}}"#).unwrap();
     assert_eq!(
-        identity.line(b"1", true),
-        b"bluegreen-id=1; Max-Age=604800; Path=/; Secure; HttpOnly; SameSite=Lax"
-    );
-    let pin = config.pin.unwrap();
-    assert_eq!(&*pin.header, "x-version-pin");
-    assert!(pin.query.is_none());
-    assert_eq!(
-        pin.cookie.unwrap().line(b"green", false),
+        config.mesh.pin_cookie().unwrap().line(b"green", false),
         b"bluegreen-pin=green; Max-Age=3600; Path=/; HttpOnly; SameSite=Lax"
     );
-    assert_eq!(&*config.tag.header, "x-served-version");
-    assert_eq!(config.tag.when, When::Always);
-    assert_eq!(&*config.tag.label, "version");
-    let rollout = config.rollouts.iter().next().unwrap();
-    assert_eq!(rollout.weight_total, WeightTotal::new(100));
-    assert_eq!(
-        rollout.salted.hash(b"u"),
-        Salted::new(b"myapp").hash(b"u"),
-        "the salt is the name"
+}
+
+#[test]
+fn a_rollout_has_what_it_says_in_the_place_of_the_meshs() {
+    let json = format!(
+        r#"{{"identity": {{"header": "x-user", "first": "cookie"}}, "pin": {{"header": "x-pin"}},
+        "tag": {{"header": "x-tag"}}, "rollouts": {{
+        "a": {{"hosts": ["a.example"], "salt": "s"}},
+        "b": {{"hosts": ["b.example"], "identity": {{"cookie": {{"name": "b-id"}}}}, "tag": {{}}}},
+        "c": {{"hosts": ["c.example"], "pin": null}}}}}}"#
     );
+    let config = parse(json.as_bytes()).unwrap();
+    let of = |host: &str| config.settings(config.rollouts.find(host.as_bytes(), || None));
+    let header = |settings: &Settings| settings.identity.header.as_deref().map(str::to_owned);
+    let a = of("a.example");
+    assert_eq!(a.salt.as_deref(), Some("s"));
+    assert_eq!(header(a).as_deref(), Some("x-user"));
+    assert_eq!((a.pin_header(), &*a.tag.header), ("x-pin", "x-tag"));
+    let b = of("b.example");
+    assert_eq!(header(b), None, "as a whole");
+    assert_eq!(b.identity.first, First::Header);
+    assert!(minted(b).starts_with("b-id="));
+    assert_eq!(
+        (b.pin_header(), &*b.tag.header),
+        ("x-pin", "x-served-version")
+    );
+    assert!(of("c.example").pin.is_none());
+    assert!(of("other.example").pin.is_some());
+    assert!(of("other.example").salt.is_none());
+}
+
+#[test]
+fn a_cookie_that_is_not_minted_is_the_applications() {
+    let json = br#"{"identity": {"cookie": {"name": "JSESSIONID", "mint": false}}}"#;
+    let identity = parse(json).unwrap().mesh.identity;
+    let Some(IdentityCookie::OfApplication(name)) = identity.cookie else {
+        panic!("{identity:?}");
+    };
+    assert_eq!(&*name, "JSESSIONID");
+    // Attributes that the filter would need are the application's own business.
+    let json = r#"{"identity": {"cookie": {"name": "__Host-id", "mint": MINT}}}"#;
+    assert!(parse(json.replace("MINT", "false").as_bytes()).is_ok());
+    assert!(parse(json.replace("MINT", "true").as_bytes()).is_err());
 }
 
 #[test]
 fn null_turns_things_off() {
-    let config =
-        parse(with(r#""pin": null, "identity": {"cookie": null, "header": null}"#).as_bytes());
-    let config = config.unwrap();
-    assert!(config.pin.is_none());
-    assert!(config.identity.cookie.is_none());
-    let config = parse(with(r#""pin": {"cookie": null, "query": null}"#).as_bytes()).unwrap();
-    assert!(config.pin.unwrap().cookie.is_none());
+    let json = br#"{"pin": null, "identity": {"cookie": null, "header": null}}"#;
+    let mesh = parse(json).unwrap().mesh;
+    assert!(mesh.pin.is_none());
+    assert!(mesh.identity.cookie.is_none());
+    let mesh = parse(br#"{"pin": {"cookie": null, "query": "p"}}"#)
+        .unwrap()
+        .mesh;
+    assert!(mesh.pin.as_ref().unwrap().query.is_some());
+    assert!(mesh.pin_cookie().is_none());
+    let mesh = parse(br#"{"pin": {"query": null}}"#).unwrap().mesh;
+    assert!(mesh.pin.unwrap().query.is_none());
 }
 
 #[test]
 fn what_is_no_configuration_is_one_error() {
     assert_eq!(
-        errors(""),
-        "pluginConfig: is not JSON (EOF while parsing a value at line 1 column 0)"
+        errors(" "),
+        "pluginConfig: is not JSON (EOF while parsing a value at line 1 column 1)"
     );
     assert_eq!(
-        errors("{}"),
-        "rollouts: is missing, it must be a list of 1 to 256"
+        errors("null"),
+        "pluginConfig: null is not a mapping of fields"
     );
     assert_eq!(
         errors("[1]"),
@@ -83,9 +135,6 @@ fn what_is_no_configuration_is_one_error() {
 fn each_wrong_value_has_its_error() {
     let header = "a header name (lowercase letters, digits and '-', 1 to 256 characters)";
     let cookie = "a cookie name (letters, digits and !#$%&'*+-.^_`|~, 1 to 256 characters)";
-    let reserved = "a header that a filter may claim (any but connection, content-length, cookie, \
-                    host, http2-settings, keep-alive, proxy-authenticate, proxy-authorization, \
-                    proxy-connection, set-cookie, te, trailer, transfer-encoding, upgrade)";
     let domain = "a domain (a host name such as shop.example, or \"\")";
     let path = "a cookie path (starts with '/', visible ASCII but ';', at most 1024 characters)";
     let parameter = "a parameter name (letters, digits and -._~, 1 to 256 characters)";
@@ -97,8 +146,10 @@ fn each_wrong_value_has_its_error() {
         (r#""bucketHeader": """#, format!("bucketHeader: \"\" is not {header}")),
         (r#""bucketHeader": ":path""#, format!("bucketHeader: \":path\" is not {header}")),
         (r#""bucketHeader": "a\r\nb: c""#, format!("bucketHeader: \"a\\r\\nb: c\" is not {header}")),
-        (r#""bucketHeader": "cookie""#, format!("bucketHeader: \"cookie\" is not {reserved}")),
-        (r#""identity": {"header": "host"}"#, format!("identity.header: \"host\" is not {reserved}")),
+        (r#""identity": {"header": "cookie"}"#, "identity.header: \"cookie\" is not a header that names a user (any but cookie)".to_owned()),
+        (r#""identity": {"header": "X-User"}"#, format!("identity.header: \"X-User\" is not {header}")),
+        (r#""identity": {"first": "both"}"#, "identity.first: \"both\" is not one of header, cookie".to_owned()),
+        (r#""identity": {"cookie": {"mint": 1}}"#, "identity.cookie.mint: 1 is not true or false".to_owned()),
         (r#""identity": null"#, "identity: null is not a mapping of fields".to_owned()),
         (r#""identity": {"cookie": true}"#, "identity.cookie: true is not a mapping of fields".to_owned()),
         (r#""identity": {"cookie": {"name": "a b"}}"#, format!("identity.cookie.name: \"a b\" is not {cookie}")),
@@ -123,47 +174,93 @@ fn each_wrong_value_has_its_error() {
         (r#""pin": "off""#, "pin: \"off\" is not a mapping of fields".to_owned()),
         (r#""tag": {"when": "sometimes"}"#, "tag.when: \"sometimes\" is not one of always, pinned, never".to_owned()),
         (r#""tag": {"label": "a b"}"#, "tag.label: \"a b\" is not the key of a pod's label (such as version or app.example/version)".to_owned()),
-        (r#""tag": {"header": "set-cookie"}"#, format!("tag.header: \"set-cookie\" is not {reserved}")),
         (r#""tag": {"colour": "green"}"#, "tag.colour: \"colour\" is not a field here (header, when, label)".to_owned()),
-        (r#""a.b\n": 1"#, "\"a.b\\n\": \"a.b\\n\" is not a field here (role, bucketHeader, identity, pin, tag, rollouts)".to_owned()),
+        (r#""a.b\n": 1"#, "\"a.b\\n\": \"a.b\\n\" is not a field here (role, bucketHeader, routeHeader, identity, pin, tag, rollouts)".to_owned()),
         (r#""role": "auto", "role": "client""#, "role: is given twice, only once is allowed".to_owned()),
         (r#""identity": {"header": "x-version-pin"}"#, "pin.header: \"x-version-pin\" is taken by identity.header, the two must differ".to_owned()),
         (r#""pin": null, "tag": {"header": "x-version-pin"}"#, "tag.header: \"x-version-pin\" is taken by pin.header, the two must differ".to_owned()),
-        (r#""pin": {"cookie": {"name": "bluegreen-id"}}"#, "pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
+        (r#""routeHeader": "x-bluegreen-bucket""#, "routeHeader: \"x-bluegreen-bucket\" is taken by bucketHeader, the two must differ".to_owned()),
+        (r#""tag": {"header": "x-bluegreen-route"}"#, "tag.header: \"x-bluegreen-route\" is taken by routeHeader, the two must differ".to_owned()),
+        (r#""rollouts": []"#, "rollouts: a list of 0 is not a map of 0 to 256 by name".to_owned()),
+        (r#""pin": {"query": "p", "cookie": {"name": "bluegreen-id"}}"#, "pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
     ];
     for (fields, error) in rows {
-        assert_eq!(errors(&with(fields)), error, "{fields}");
+        assert_eq!(errors(&format!("{{{fields}}}")), error, "{fields}");
+    }
+}
+
+#[test]
+fn no_header_that_is_written_has_a_meaning_of_its_own() {
+    let families = [
+        "accept-encoding",
+        "access-control-allow-origin",
+        "content-encoding",
+        "grpc-status",
+        "if-none-match",
+        "proxy-authorization",
+        "sec-fetch-mode",
+        "x-envoy-upstream-rq-timeout-ms",
+        "x-forwarded-for",
+    ];
+    let names = [
+        "expect",
+        "range",
+        "location",
+        "set-cookie",
+        "host",
+        "te",
+        "cache-control",
+    ];
+    for name in families.into_iter().chain(names) {
+        for (field, json) in [
+            ("bucketHeader", format!(r#"{{"bucketHeader": "{name}"}}"#)),
+            ("routeHeader", format!(r#"{{"routeHeader": "{name}"}}"#)),
+            (
+                "pin.header",
+                format!(r#"{{"pin": {{"header": "{name}"}}}}"#),
+            ),
+            (
+                "tag.header",
+                format!(r#"{{"tag": {{"header": "{name}"}}}}"#),
+            ),
+        ] {
+            let errors = errors(&json);
+            let begin = format!(
+                "{field}: {name:?} is not a header without a meaning of its own (any but accept, "
+            );
+            assert!(errors.starts_with(&begin), "{errors}");
+            assert!(errors.lines().count() == 1, "{errors}");
+        }
+        // One that is only read may be any, such as the address of the caller.
+        let json = format!(r#"{{"identity": {{"header": "{name}"}}}}"#);
+        assert!(parse(json.as_bytes()).is_ok(), "{name}");
+    }
+    for good in ["x-accept", "x-bucket", "served-by", "x-envoy"] {
+        let json = format!(r#"{{"bucketHeader": "{good}"}}"#);
+        assert!(parse(json.as_bytes()).is_ok(), "{good}");
     }
 }
 
 #[test]
 fn each_wrong_rollout_has_its_error() {
-    let host = "a host (a name such as shop.example or *.shop.example, without a port; leave hosts \
-                out for every host)";
+    let host = "a host (a name such as shop.example or *.shop.example, without a port)";
     let prefix = "a path prefix (starts with '/', visible ASCII but '?' and '#', at most 1024 \
                   characters)";
-    let long = "x".repeat(64);
     let rows = [
-        (VERSIONS.to_owned(), "rollouts[0].name: is missing, it must be a rollout name (lowercase letters, digits and '-')".to_owned()),
-        (r#""name": "a""#.to_owned(), "rollouts[0].versions: is missing, it must be a list of 2 to 16".to_owned()),
-        (r#""name": "a", "versions": ["blue", "Green"]"#.to_owned(), r#"rollouts[0].versions[1]: "Green" is not a version name (lowercase letters, digits and '-')"#.to_owned()),
-        (r#""name": "a", "versions": ["blue", "-green"]"#.to_owned(), r#"rollouts[0].versions[1]: "-green" is not a version name (it starts and ends with a letter or a digit)"#.to_owned()),
-        (format!(r#""name": "a", "versions": ["blue", "{long}"]"#), format!(r#"rollouts[0].versions[1]: "{long}" is not a version name (at most 63 characters)"#)),
-        (r#""name": "a", "versions": ["blue", "none"]"#.to_owned(), r#"rollouts[0].versions[1]: "none" is not a version name (none and other have a meaning of their own)"#.to_owned()),
-        (r#""name": "a", "versions": ["blue"]"#.to_owned(), "rollouts[0].versions: a list of 1 is not a list of 2 to 16".to_owned()),
-        (r#""name": "a", "versions": ["b", 1, "b"]"#.to_owned(), "rollouts[0].versions[1]: 1 is not a version name (lowercase letters, digits and '-')\nrollouts[0].versions[2]: \"b\" is taken by rollouts[0].versions[0], the two must differ".to_owned()),
-        (format!(r#""name": "a_b", {VERSIONS}"#), r#"rollouts[0].name: "a_b" is not a rollout name (lowercase letters, digits and '-')"#.to_owned()),
-        (format!(r#""name": "a", "hosts": ["shop.example:80"], {VERSIONS}"#), format!(r#"rollouts[0].hosts[0]: "shop.example:80" is not {host}"#)),
-        (format!(r#""name": "a", "hosts": ["*"], {VERSIONS}"#), format!(r#"rollouts[0].hosts[0]: "*" is not {host}"#)),
-        (format!(r#""name": "a", "hosts": ["a.*.example"], {VERSIONS}"#), format!(r#"rollouts[0].hosts[0]: "a.*.example" is not {host}"#)),
-        (format!(r#""name": "a", "hosts": [], {VERSIONS}"#), "rollouts[0].hosts: a list of 0 is not a list of 1 or more".to_owned()),
-        (format!(r#""name": "a", "pathPrefixes": ["shop"], {VERSIONS}"#), format!(r#"rollouts[0].pathPrefixes[0]: "shop" is not {prefix}"#)),
-        (format!(r#""name": "a", "pathPrefixes": ["/a?b"], {VERSIONS}"#), format!(r#"rollouts[0].pathPrefixes[0]: "/a?b" is not {prefix}"#)),
-        (format!(r#""name": "a", "weightTotal": 0, {VERSIONS}"#), "rollouts[0].weightTotal: 0 is not a whole number from 1 to 1000000".to_owned()),
-        (format!(r#""name": "a", "weightTotal": 1000001, {VERSIONS}"#), "rollouts[0].weightTotal: 1000001 is not a whole number from 1 to 1000000".to_owned()),
-        (format!(r#""name": "a", "weightTotal": 99.5, {VERSIONS}"#), "rollouts[0].weightTotal: 99.5 is not a whole number from 1 to 1000000".to_owned()),
-        (format!(r#""name": "a", "salt": "", {VERSIONS}"#), "rollouts[0].salt: \"\" is not a salt (text of 1 to 256 bytes without control characters)".to_owned()),
-        (format!(r#""name": "a", "weights": [70, 30], {VERSIONS}"#), "rollouts[0].weights: \"weights\" is not a field here (name, hosts, pathPrefixes, versions, weightTotal, salt)".to_owned()),
+        (String::new(), "rollouts.a.hosts: is missing, it must be a list of 1 or more".to_owned()),
+        (r#""hosts": ["shop.example:80"]"#.to_owned(), format!(r#"rollouts.a.hosts[0]: "shop.example:80" is not {host}"#)),
+        (r#""hosts": ["*"]"#.to_owned(), format!(r#"rollouts.a.hosts[0]: "*" is not {host}"#)),
+        (r#""hosts": ["a.*.example"]"#.to_owned(), format!(r#"rollouts.a.hosts[0]: "a.*.example" is not {host}"#)),
+        (r#""hosts": []"#.to_owned(), "rollouts.a.hosts: a list of 0 is not a list of 1 or more".to_owned()),
+        (r#""hosts": "shop.example""#.to_owned(), "rollouts.a.hosts: \"shop.example\" is not a list of 1 or more".to_owned()),
+        (format!(r#"{HOSTS}, "pathPrefixes": ["shop"]"#), format!(r#"rollouts.a.pathPrefixes[0]: "shop" is not {prefix}"#)),
+        (format!(r#"{HOSTS}, "pathPrefixes": ["/a?b"]"#), format!(r#"rollouts.a.pathPrefixes[0]: "/a?b" is not {prefix}"#)),
+        (format!(r#"{HOSTS}, "salt": """#), "rollouts.a.salt: \"\" is not a salt (text of 1 to 256 bytes without control characters)".to_owned()),
+        (format!(r#"{HOSTS}, "weightTotal": 100"#), "rollouts.a.weightTotal: \"weightTotal\" is not a field here (hosts, pathPrefixes, salt, identity, pin, tag)".to_owned()),
+        (format!(r#"{HOSTS}, "identity": null"#), "rollouts.a.identity: null is not a mapping of fields".to_owned()),
+        (format!(r#"{HOSTS}, "tag": {{"header": "x-version-pin"}}"#), "rollouts.a.tag.header: \"x-version-pin\" is taken by pin.header, the two must differ".to_owned()),
+        (format!(r#"{HOSTS}, "pin": {{"header": "x-served-version"}}"#), "tag.header: \"x-served-version\" is taken by rollouts.a.pin.header, the two must differ".to_owned()),
+        (format!(r#"{HOSTS}, "pin": {{"query": "p", "cookie": {{"name": "bluegreen-id"}}}}"#), "rollouts.a.pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
     ];
     for (fields, error) in rows {
         assert_eq!(errors(&rollout(&fields)), error, "{fields}");
@@ -171,63 +268,88 @@ fn each_wrong_rollout_has_its_error() {
 }
 
 #[test]
-fn the_list_of_rollouts_has_bounds_and_unique_names() {
-    let list = |names: &[String]| {
+fn rollouts_have_names_of_their_own_and_at_most_256() {
+    let map = |names: &[String]| {
         let rollouts: Vec<String> = names
             .iter()
-            .map(|name| format!(r#"{{"name": "{name}", {VERSIONS}}}"#))
+            .enumerate()
+            .map(|(i, name)| format!(r#""{name}": {{"hosts": ["h{i}.example"]}}"#))
             .collect();
-        format!(r#"{{"rollouts": [{}]}}"#, rollouts.join(","))
+        format!(r#"{{"rollouts": {{{}}}}}"#, rollouts.join(","))
     };
     let names = |n: usize| (0..n).map(|i| format!("a{i}")).collect::<Vec<_>>();
-    assert!(parse(list(&names(256)).as_bytes()).is_ok());
+    assert!(parse(map(&names(256)).as_bytes()).is_ok());
     assert_eq!(
-        errors(&list(&names(257))),
-        "rollouts: a list of 257 is not a list of 1 to 256"
+        errors(&map(&names(257))),
+        "rollouts: a mapping is not a map of 0 to 256 by name"
     );
     assert_eq!(
-        errors(&list(&[])),
-        "rollouts: a list of 0 is not a list of 1 to 256"
+        errors(&map(&["a".to_owned(), "b".to_owned(), "a".to_owned()])),
+        "rollouts.a: is given twice, only once is allowed"
     );
+    assert!(parse(map(&["Shop_1.example".to_owned()]).as_bytes()).is_ok());
     assert_eq!(
-        errors(&list(&["a".to_owned(), "b".to_owned(), "a".to_owned()])),
-        "rollouts[2].name: \"a\" is taken by rollouts[0].name, the two must differ"
+        errors(&map(&["a b".to_owned()])),
+        "rollouts.\"a b\": \"a b\" is not a rollout name (letters, digits, '-', '_' and '.', 1 to 253)"
+    );
+}
+
+#[test]
+fn two_rollouts_for_the_same_requests_are_told_with_both_names() {
+    let json = r#"{"rollouts": {
+        "a": {"hosts": ["shop.example", "*.example"]},
+        "b": {"hosts": ["shop.example"], "pathPrefixes": ["/api", "/"]},
+        "c": {"hosts": ["*.Example"]}}}"#;
+    assert_eq!(
+        errors(json),
+        "rollouts.b.hosts: \"shop.example\" with the path prefix \"/\" is taken by rollouts.a, \
+         the two must differ\n\
+         rollouts.c.hosts: \"*.example\" with every path is taken by rollouts.a, the two must differ"
     );
 }
 
 #[test]
 fn both_ends_of_each_range_are_allowed() {
     for fields in [
-        r#""weightTotal": 1"#,
-        r#""weightTotal": 1000000"#,
-        r#""weightTotal": 100.0"#,
-        r#""hosts": ["Shop.Example", "*.shop.example", "127.0.0.1", "[::1]"]"#,
-        r#""pathPrefixes": ["/"]"#,
+        r#""hosts": ["Shop.Example", "*.shop.example", "127.0.0.1", "[::1]"]"#.to_owned(),
+        format!(r#"{HOSTS}, "pathPrefixes": ["/"]"#),
+        format!(r#"{HOSTS}, "salt": "{}""#, "s".repeat(256)),
     ] {
-        let json = rollout(&format!(r#""name": "a", {fields}, {VERSIONS}"#));
+        let json = rollout(&fields);
         assert!(parse(json.as_bytes()).is_ok(), "{json}");
     }
-    for age in [0, 34_560_000] {
-        let json = with(&format!(
-            r#""pin": {{"cookie": {{"maxAgeSeconds": {age}}}}}"#
-        ));
+    for age in ["0", "34560000", "100.0"] {
+        let json = format!(r#"{{"pin": {{"cookie": {{"maxAgeSeconds": {age}}}}}}}"#);
         assert!(parse(json.as_bytes()).is_ok(), "{json}");
     }
-    let host = r#""identity": {"cookie": {"name": "__Host-id", "secure": "always"}}"#;
-    assert!(parse(with(host).as_bytes()).is_ok());
+    let host = br#"{"identity": {"cookie": {"name": "__Host-id", "secure": "always"}}}"#;
+    assert!(parse(host).is_ok());
 }
 
 #[test]
-fn all_errors_are_reported_not_only_the_first() {
-    let json = r#"{"role": 1, "rolouts": [], "rollouts": [5, {"name": "A", "versions": []}]}"#;
+fn all_errors_are_reported_in_the_order_of_the_fields() {
+    let json = r#"{"role": 1, "rolouts": [], "rollouts": {"x": 5, "y": {"hosts": ["a b"]}}}"#;
     assert_eq!(
         errors(json),
         "role: 1 is not one of auto, outbound, gateway, client, server\n\
-         rollouts[0]: 5 is not a mapping of fields\n\
-         rollouts[1].name: \"A\" is not a rollout name (lowercase letters, digits and '-')\n\
-         rollouts[1].versions: a list of 0 is not a list of 2 to 16\n\
-         rolouts: \"rolouts\" is not a field here (role, bucketHeader, identity, pin, tag, rollouts)"
+         rollouts.x: 5 is not a mapping of fields\n\
+         rollouts.y.hosts[0]: \"a b\" is not a host (a name such as shop.example or \
+         *.shop.example, without a port)\n\
+         rolouts: \"rolouts\" is not a field here (role, bucketHeader, routeHeader, identity, \
+         pin, tag, rollouts)"
     );
+}
+
+#[test]
+fn of_many_errors_the_first_are_told_and_how_many_more() {
+    let unknown = |n: usize| {
+        let fields: Vec<String> = (0..n).map(|i| format!(r#""f{i}": 1"#)).collect();
+        format!("{{{}}}", fields.join(","))
+    };
+    assert_eq!(errors(&unknown(50)).lines().count(), 50);
+    let errors = errors(&unknown(100_002));
+    assert_eq!(errors.lines().count(), 51);
+    assert_eq!(errors.lines().last(), Some("and 99952 more"));
 }
 
 #[test]

@@ -1,19 +1,17 @@
 //! What becomes of a request and of its response: [`request()`] and [`response()`].
 //!
-//! Both ask for facts through a small trait, and return what to write. The
-//! decision never sees the host.
+//! Both take all headers of a message, and return what to write.
 
 mod request;
 mod response;
 
-pub use request::{RequestDecision, request};
+pub use request::{Caller, PinValue, RequestDecision, request};
 pub use response::{ResponseDecision, response};
 
-use crate::core::config::Config;
-use crate::core::identity::CookieId;
-use crate::core::metrics::Source;
-use crate::core::rollout::VersionIndex;
-use crate::core::set_cookie::SetCookie;
+use super::identity::CookieId;
+use super::metrics::{Reasons, Source};
+use super::pin::PinName;
+use super::rollouts::Place;
 
 /// What to do with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,60 +26,45 @@ pub enum Edit<T> {
 
 /// What a stream remembers between its request and its response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Memory {
-    /// A server's: nothing but that the request belongs to a rollout.
-    Server,
-    /// A gateway's or a client's.
-    Outbound(Choice),
+pub struct Memory {
+    /// Which settings hold; `None`: those of the mesh.
+    settings: Option<Place>,
+    /// Why the request goes where it goes.
+    source: Source,
+    /// The version that the request is pinned to.
+    pinned: Option<PinName>,
+    /// What did not count in the request.
+    rejected: Reasons,
+    /// What the caller is told and given; `None`: nothing, for it is a workload.
+    stranger: Option<Stranger>,
 }
 
-/// The version that was chosen for a request, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Choice {
-    rollout: u16,
-    source: Source,
-    pinned: Option<VersionIndex>,
-    /// Whether the caller is told what became of a pin: at a gateway.
-    tells: bool,
-    /// Whether a pin was for an unknown version.
-    refused: bool,
+impl Memory {
+    /// Returns which settings hold; `None`: those of the mesh.
+    #[must_use]
+    pub fn settings(&self) -> Option<Place> {
+        self.settings
+    }
+}
+
+/// What a gateway owes to a stranger with the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Stranger {
+    /// Whether to tell that the pin is no name of a version.
+    pin_is_malformed: bool,
+    /// The identity that becomes a cookie.
     minted: Option<CookieId>,
+    /// What becomes of the pin cookie.
     pin_cookie: Option<PinCookie>,
+    /// Whether the request came by https.
     https: bool,
 }
 
+/// What becomes of the pin cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PinCookie {
-    Remember(VersionIndex),
+    /// It remembers the version that the request is pinned to.
+    Remember,
+    /// It is cleared.
     Clear,
-}
-
-impl Choice {
-    fn new(rollout: u16, tells: bool) -> Self {
-        Self {
-            rollout,
-            source: Source::None,
-            pinned: None,
-            tells,
-            refused: false,
-            minted: None,
-            pin_cookie: None,
-            https: false,
-        }
-    }
-
-    fn identity_cookie<'c>(&self, config: &'c Config) -> Option<(&'c SetCookie, CookieId)> {
-        Some((config.identity.cookie.as_ref()?, self.minted?))
-    }
-
-    fn pin_cookie<'c>(&self, config: &'c Config) -> Option<(&'c SetCookie, PinCookie)> {
-        let cookie = config.pin.as_ref()?.cookie.as_ref()?;
-        Some((cookie, self.pin_cookie?))
-    }
-
-    fn needs_scheme(&self, config: &Config) -> bool {
-        let identity = self.identity_cookie(config).map(|(cookie, _)| cookie);
-        let pin = self.pin_cookie(config).map(|(cookie, _)| cookie);
-        identity.into_iter().chain(pin).any(SetCookie::needs_scheme)
-    }
 }

@@ -1,235 +1,358 @@
-//! What becomes of a request: where it is routed, and why.
+//! What becomes of a request: who the user is, which version a tester asks for, and
+//! what Envoy's route is to pick by.
 
-use super::{Choice, Edit, Memory, PinCookie};
+use super::{Edit, Memory, PinCookie, Stranger};
 use crate::core::bucket::Bucket;
-use crate::core::config::Config;
-use crate::core::facts::RequestFacts;
+use crate::core::config::{Config, First, IdentityCookie, Settings};
 use crate::core::headers::Headers;
-use crate::core::metrics::{Reason, Source};
-use crate::core::pin::{self, PinRequest};
-use crate::core::role::Role;
-use crate::core::rollout::Rollout;
-use crate::core::user::{RequestCookies, User, identify};
+use crate::core::host::{self, ServiceNames};
+use crate::core::identity::CookieId;
+use crate::core::metrics::{Reason, Reasons, Source};
+use crate::core::pin::{self, PinName, PinRequest};
+use crate::core::request_cookies::RequestCookies;
+
+/// Who sends requests to a proxy.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'p> {
+    /// Strangers, at a gateway: their buckets never count, and they get cookies.
+    Stranger,
+    /// Workloads, at a client: their buckets count, and their pins may be meant for
+    /// another service. They call Services by these names, where the proxy knows them.
+    Workload(Option<&'p ServiceNames>),
+}
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RequestDecision<'c> {
-    /// The pin header, by which the `VirtualService`'s pin routes match.
-    pub pin: Edit<&'c str>,
+pub struct RequestDecision {
+    /// The pin header, by which the pin routes match.
+    pub pin: Edit<PinValue>,
     /// The bucket header, by which Envoy's weighted route picks.
     pub bucket: Edit<Bucket>,
-    /// What did not count, to be counted.
-    pub rejected: Vec<Reason>,
+    /// The one line of the `cookie` header, with the identity that was minted.
+    pub cookie: Option<Vec<u8>>,
     /// What the response's decision needs to know.
     pub memory: Memory,
 }
 
-/// Decides about a request. `None`: no rollout matches, and nothing is touched.
-///
-/// `own_version` is the pod's own version, which only a server needs.
-pub fn request<'c>(
-    config: &'c Config,
-    role: Role,
-    own_version: Option<&str>,
-    facts: &impl RequestFacts,
-) -> Option<RequestDecision<'c>> {
-    let place = config
-        .rollouts
-        .find(|| facts.header(":authority"), || facts.header(":path"))?;
-    let rollout = config.rollouts.get(place)?;
-    Some(match role {
-        Role::Server => serve(config, rollout, own_version, facts),
-        Role::Gateway => route_stranger(config, place, rollout, facts),
-        Role::Client => route_workload(config, place, rollout, facts.headers()),
-    })
+/// The value of a pin header that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinValue {
+    /// The version that a tester asks for.
+    Version(PinName),
+    /// `none`, which no route matches, and which the next gateway sees.
+    None,
 }
 
-/// A gateway's request: its caller is a stranger, whose bucket never counts.
-fn route_stranger<'c>(
-    config: &'c Config,
-    place: u16,
-    rollout: &'c Rollout,
-    facts: &impl RequestFacts,
-) -> RequestDecision<'c> {
-    let headers = facts.headers();
-    let asked =
-        pin_in_header(config, rollout, headers).or_else(|| pin_in_query(config, rollout, headers));
-    let (user, cookies) = match asked {
-        Some((_, PinRequest::Version(_))) => (User::Unknown, RequestCookies::default()),
-        _ => identify(config, rollout, asked.is_none(), headers),
-    };
-    let asked = asked.or(cookies.pin.map(|request| (Source::PinCookie, request)));
-
-    let mut rejected = Vec::new();
-    let mut choice = Choice::new(place, true);
-    let (pin, bucket) = if let Some((source, PinRequest::Version(version))) = asked {
-        choice.source = source;
-        choice.pinned = Some(version);
-        let pin = pin_to(rollout.version_name(version), config, headers);
-        (pin, remove(&config.bucket_header, headers))
-    } else {
-        if cookies.is_malformed() {
-            rejected.push(Reason::CookieMalformed);
+impl PinValue {
+    /// Returns the bytes of the header.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Version(name) => name,
+            Self::None => PinRequest::NONE,
         }
-        let user = user.or_mint(config, facts);
-        choice.source = user.source();
-        choice.minted = user.minted();
-        let bucket = user.bucket(rollout).map(Edit::Set);
-        let bucket = bucket.unwrap_or_else(|| remove(&config.bucket_header, headers));
-        (pin_of_the_unpinned(config, asked, headers), bucket)
-    };
-    match asked {
-        Some((Source::PinQuery, PinRequest::Version(version))) => {
-            choice.pin_cookie = Some(PinCookie::Remember(version));
-        }
-        Some((_, PinRequest::Unpin)) => choice.pin_cookie = Some(PinCookie::Clear),
-        Some((_, PinRequest::Unknown)) => {
-            choice.refused = true;
-            rejected.push(Reason::PinUnknownVersion);
-        }
-        _ => {}
-    }
-    choice.https = choice.needs_scheme(config) && came_by_https(headers);
-    RequestDecision {
-        pin,
-        bucket,
-        rejected,
-        memory: Memory::Outbound(choice),
     }
 }
 
-/// A client's request: its caller is a workload, whose bucket counts, and whose
-/// unknown pin may be meant for another service.
-fn route_workload<'c>(
-    config: &'c Config,
-    place: u16,
-    rollout: &'c Rollout,
+/// Decides about a request with these headers. `random` gives a random number, or
+/// `None` where the host has none.
+pub fn request(
+    config: &Config,
+    caller: Caller<'_>,
     headers: &Headers<'_>,
-) -> RequestDecision<'c> {
-    let mut rejected = Vec::new();
-    let mut choice = Choice::new(place, false);
-    let pin = match pin_in_header(config, rollout, headers) {
-        Some((source, PinRequest::Version(version))) => {
-            choice.source = source;
-            choice.pinned = Some(version);
-            pin_to(rollout.version_name(version), config, headers)
-        }
-        _ => Edit::Keep,
+    random: impl FnOnce() -> Option<u64>,
+) -> RequestDecision {
+    let host = host::of_authority(headers.first(":authority").unwrap_or_default());
+    let place = config.rollouts.find(&host, || headers.first(":path"));
+    let settings = config.settings(place);
+    let mut rejected = Reasons::default();
+
+    let callers_bucket = CallersBucket::find(config, caller, headers, &mut rejected);
+    let cookies = match callers_bucket {
+        // Nobody needs to know the user, and workloads pin by the header alone.
+        CallersBucket::Counts => RequestCookies::default(),
+        CallersBucket::Absent | CallersBucket::Refused => RequestCookies::read(settings, headers),
     };
-    let mut values = headers.all(&config.bucket_header);
-    let sent = values.next();
-    // With two headers Envoy would roll dice.
-    let plain = sent
-        .filter(|_| values.next().is_none())
-        .and_then(|sent| Bucket::parse(sent, rollout.weight_total));
-    let bucket = if plain.is_some() {
-        if choice.pinned.is_none() {
-            choice.source = Source::BucketHeader;
-        }
-        Edit::Keep
+    let pin = Pin::find(settings, caller, headers, &cookies);
+    if pin.is_malformed_at_a_gateway {
+        rejected.add(Reason::PinMalformed);
+    }
+    let (user, bucket) = if callers_bucket == CallersBucket::Counts {
+        (User::OfBucket, Edit::Keep)
     } else {
-        if sent.is_some() {
-            rejected.push(Reason::BucketHeader);
-        }
-        let user = if choice.pinned.is_some() {
-            User::Unknown
-        } else {
-            let (user, cookies) = identify(config, rollout, false, headers);
-            if cookies.is_malformed() {
-                rejected.push(Reason::CookieMalformed);
-            }
-            choice.source = user.source();
-            user
+        let user = User::find(settings, headers, &cookies, &mut rejected);
+        let user = match (user, caller) {
+            (User::Unknown, Caller::Stranger) if mints(settings, headers) => User::mint(random),
+            (user, _) => user,
         };
-        match user.bucket(rollout) {
-            Some(bucket) => Edit::Set(bucket),
-            None if sent.is_some() => Edit::Remove,
-            None => Edit::Keep,
-        }
+        let salt = salt(settings, caller, &host);
+        let bucket = match (user.identity(), callers_bucket) {
+            (Some(identity), _) => Edit::Set(Bucket::of(salt, identity)),
+            (None, CallersBucket::Absent) => Edit::Keep,
+            (None, _) => Edit::Remove,
+        };
+        (user, bucket)
     };
+    let minted = user.minted();
+    let stranger = matches!(caller, Caller::Stranger).then(|| {
+        let sets_cookie = minted.is_some() || pin.cookie.is_some();
+        Stranger {
+            pin_is_malformed: pin.is_malformed_at_a_gateway,
+            minted,
+            pin_cookie: pin.cookie,
+            https: sets_cookie && came_by_https(headers),
+        }
+    });
     RequestDecision {
-        pin,
+        pin: pin.header,
         bucket,
-        rejected,
-        memory: Memory::Outbound(choice),
+        cookie: minted.and_then(|id| cookie_line_with(settings, id, headers)),
+        memory: Memory {
+            settings: place,
+            source: pin.source.unwrap_or(user.source()),
+            pinned: pin.version,
+            rejected,
+            stranger,
+        },
     }
 }
 
-/// A server's request: nothing is touched, a pin for another version is counted.
-fn serve<'c>(
-    config: &'c Config,
-    rollout: &Rollout,
-    own_version: Option<&str>,
-    facts: &impl RequestFacts,
-) -> RequestDecision<'c> {
-    let mut rejected = Vec::new();
-    if let (Some(own), Some(pin)) = (own_version, &config.pin)
-        && let Some(value) = facts.header(&pin.header)
-        && let PinRequest::Version(pinned) = PinRequest::of(&value, rollout)
-        && rollout.version_name(pinned) != own
-    {
-        rejected.push(Reason::Misrouted);
+/// What a request's pin comes to.
+struct Pin {
+    /// What becomes of the pin header.
+    header: Edit<PinValue>,
+    /// The version that the request is pinned to.
+    version: Option<PinName>,
+    /// Where that was asked for.
+    source: Option<Source>,
+    /// What becomes of the pin cookie.
+    cookie: Option<PinCookie>,
+    /// Whether a stranger's pin is no name of a version.
+    is_malformed_at_a_gateway: bool,
+}
+
+impl Pin {
+    /// No pin, with this for the pin header.
+    fn none(header: Edit<PinValue>) -> Self {
+        Self {
+            header,
+            version: None,
+            source: None,
+            cookie: None,
+            is_malformed_at_a_gateway: false,
+        }
     }
-    RequestDecision {
-        pin: Edit::Keep,
-        bucket: Edit::Keep,
-        rejected,
-        memory: Memory::Server,
+
+    /// Returns what the first comes to that is there: the header, at a gateway the
+    /// query, and the cookie.
+    fn find(
+        settings: &Settings,
+        caller: Caller<'_>,
+        headers: &Headers<'_>,
+        cookies: &RequestCookies<'_>,
+    ) -> Self {
+        let is_gateway = matches!(caller, Caller::Stranger);
+        let name = settings.pin_header();
+        let Some(of) = &settings.pin else {
+            // A gateway lets no pin in while pins are off.
+            return Self::none(if is_gateway {
+                remove(name, headers)
+            } else {
+                Edit::Keep
+            });
+        };
+        let in_header = || Some((Source::PinHeader, PinRequest::of(headers.first(name)?)));
+        let in_query = || {
+            let query = of.query.as_ref().filter(|_| is_gateway)?;
+            let request = pin::in_query(headers.first(":path")?, &query.name)?;
+            Some((Source::PinQuery, request))
+        };
+        let in_cookie = || {
+            let request = cookies.pin.filter(|_| is_gateway)?;
+            Some((Source::PinCookie, request))
+        };
+        let found = in_header().or_else(in_query).or_else(in_cookie);
+        let Some((source, request)) = found else {
+            return Self::none(Edit::Keep);
+        };
+        match request {
+            PinRequest::Version(version) => Self {
+                version: Some(version),
+                source: Some(source),
+                cookie: (source == Source::PinQuery).then_some(PinCookie::Remember),
+                ..Self::none(only(PinValue::Version(version), name, headers))
+            },
+            PinRequest::Unpin => Self {
+                cookie: Some(PinCookie::Clear),
+                ..Self::none(only(PinValue::None, name, headers))
+            },
+            PinRequest::Malformed if is_gateway => Self {
+                is_malformed_at_a_gateway: true,
+                ..Self::none(remove(name, headers))
+            },
+            PinRequest::Malformed => Self::none(Edit::Keep),
+        }
     }
 }
 
-fn pin_in_header(
-    config: &Config,
-    rollout: &Rollout,
-    headers: &Headers<'_>,
-) -> Option<(Source, PinRequest)> {
-    let value = headers.first(&config.pin.as_ref()?.header)?;
-    Some((Source::PinHeader, PinRequest::of(value, rollout)))
+/// Who sent a request.
+enum User<'h> {
+    /// The one that the identity header names.
+    Header(&'h [u8]),
+    /// The one that the identity cookie names.
+    Cookie(&'h [u8]),
+    /// A new one, with this identity.
+    Minted(CookieId),
+    /// The one whose bucket a workload forwards.
+    OfBucket,
+    /// Nobody knows.
+    Unknown,
 }
 
-fn pin_in_query(
-    config: &Config,
-    rollout: &Rollout,
-    headers: &Headers<'_>,
-) -> Option<(Source, PinRequest)> {
-    let name = config.pin.as_ref()?.query.as_ref()?;
-    let request = pin::in_query(headers.first(":path")?, name, rollout)?;
-    Some((Source::PinQuery, request))
+impl<'h> User<'h> {
+    /// Returns the user by header or cookie.
+    fn find(
+        settings: &Settings,
+        headers: &'h Headers<'_>,
+        cookies: &RequestCookies<'h>,
+        rejected: &mut Reasons,
+    ) -> Self {
+        let name = settings.identity.header.as_deref();
+        let by_header = name
+            .and_then(|name| headers.first(name))
+            .filter(|value| !value.is_empty());
+        if let (First::Header, Some(value)) = (settings.identity.first, by_header) {
+            return Self::Header(value);
+        }
+        if cookies.identity_is_malformed {
+            rejected.add(Reason::CookieMalformed);
+        }
+        let by_cookie = cookies.identity.map(Self::Cookie);
+        let user = by_cookie.or(by_header.map(Self::Header));
+        user.unwrap_or(Self::Unknown)
+    }
+
+    /// Returns a new user.
+    fn mint(random: impl FnOnce() -> Option<u64>) -> Self {
+        random().map_or(Self::Unknown, |random| Self::Minted(CookieId::mint(random)))
+    }
+
+    fn identity(&self) -> Option<&[u8]> {
+        match self {
+            Self::Header(value) | Self::Cookie(value) => Some(value),
+            Self::Minted(id) => Some(id),
+            Self::OfBucket | Self::Unknown => None,
+        }
+    }
+
+    fn source(&self) -> Source {
+        match self {
+            Self::Header(_) => Source::IdentityHeader,
+            Self::Cookie(_) => Source::IdentityCookie,
+            Self::Minted(_) => Source::Minted,
+            Self::OfBucket => Source::BucketHeader,
+            Self::Unknown => Source::None,
+        }
+    }
+
+    fn minted(&self) -> Option<CookieId> {
+        match self {
+            Self::Minted(id) => Some(*id),
+            _ => None,
+        }
+    }
 }
 
-/// What makes `version` the only value of the pin header. A request that is not
-/// changed spares Envoy another search for its route.
-fn pin_to<'c>(version: &'c str, config: &Config, headers: &Headers<'_>) -> Edit<&'c str> {
-    if headers.all(config.pin_header()).eq([version.as_bytes()]) {
+/// What a request's own bucket header comes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallersBucket {
+    /// There is none.
+    Absent,
+    /// It is a workload's, and Envoy's route takes it.
+    Counts,
+    /// It is a stranger's, or no plain number.
+    Refused,
+}
+
+impl CallersBucket {
+    fn find(
+        config: &Config,
+        caller: Caller<'_>,
+        headers: &Headers<'_>,
+        rejected: &mut Reasons,
+    ) -> Self {
+        let mut values = headers.all(&config.bucket_header);
+        let Some(first) = values.next() else {
+            return Self::Absent;
+        };
+        if matches!(caller, Caller::Stranger) {
+            return Self::Refused;
+        }
+        // With two headers Envoy would roll dice.
+        if values.next().is_none() && Bucket::parse(first).is_some() {
+            return Self::Counts;
+        }
+        rejected.add(Reason::BucketHeader);
+        Self::Refused
+    }
+}
+
+/// Returns whether a request without an identity gets one: a CORS preflight has no
+/// cookies, whoever sends it.
+fn mints(settings: &Settings, headers: &Headers<'_>) -> bool {
+    let minted = matches!(settings.identity.cookie, Some(IdentityCookie::Minted(_)));
+    let is_preflight = || {
+        headers.first(":method") == Some(b"OPTIONS")
+            && headers.first("access-control-request-method").is_some()
+    };
+    minted && !is_preflight()
+}
+
+/// Returns what users are dealt by: the salt of the settings, else the host, which in
+/// a sidecar is the Service that a workload means by it.
+fn salt<'p>(settings: &'p Settings, caller: Caller<'p>, host: &'p [u8]) -> [&'p [u8]; 2] {
+    match (&settings.salt, caller) {
+        (Some(salt), _) => [salt.as_bytes(), b""],
+        (None, Caller::Workload(Some(names))) => names.unified(host),
+        (None, _) => [host, b""],
+    }
+}
+
+/// Returns the request's cookies on one line, with the identity behind them.
+fn cookie_line_with(settings: &Settings, id: CookieId, headers: &Headers<'_>) -> Option<Vec<u8>> {
+    let name = settings.identity.cookie.as_ref()?.name().as_bytes();
+    let mut line = Vec::new();
+    for cookies in headers.all("cookie").filter(|line| !line.is_empty()) {
+        line.extend_from_slice(cookies);
+        line.extend_from_slice(b"; ");
+    }
+    line.extend_from_slice(name);
+    line.push(b'=');
+    line.extend_from_slice(&id);
+    Some(line)
+}
+
+/// Returns what makes `value` the only one of a header. A request that is not changed
+/// spares Envoy another search for its route.
+fn only(value: PinValue, name: &str, headers: &Headers<'_>) -> Edit<PinValue> {
+    if headers.all(name).eq([value.bytes()]) {
         Edit::Keep
     } else {
-        Edit::Set(version)
+        Edit::Set(value)
     }
 }
 
-/// What becomes of the pin header of a stranger's request that is not pinned.
-fn pin_of_the_unpinned<'c>(
-    config: &Config,
-    asked: Option<(Source, PinRequest)>,
-    headers: &Headers<'_>,
-) -> Edit<&'c str> {
-    match asked {
-        Some((Source::PinHeader, _)) => Edit::Remove,
-        // Pins are off: nobody looked whether the header is there.
-        _ if config.pin.is_none() => remove(config.pin_header(), headers),
-        _ => Edit::Keep,
-    }
-}
-
-/// What leaves no header of this name.
+/// Returns what leaves no header of this name.
 fn remove<T>(name: &str, headers: &Headers<'_>) -> Edit<T> {
     headers.first(name).map_or(Edit::Keep, |_| Edit::Remove)
 }
 
-/// Whether the caller came by https: `x-forwarded-proto`, else `:scheme`.
+/// Returns whether the caller came by https: by the first value of `x-forwarded-proto`,
+/// else by `:scheme`.
 fn came_by_https(headers: &Headers<'_>) -> bool {
     headers
         .first("x-forwarded-proto")
         .or_else(|| headers.first(":scheme"))
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"https"))
+        .and_then(|schemes| schemes.split(|&b| b == b',').next())
+        .is_some_and(|scheme| scheme.trim_ascii().eq_ignore_ascii_case(b"https"))
 }

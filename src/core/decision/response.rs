@@ -1,154 +1,131 @@
 //! What becomes of a response: what it says, and as what it counts.
 
-use super::{Choice, Edit, Memory, PinCookie};
-use crate::core::config::{Config, When};
-use crate::core::facts::ResponseFacts;
-use crate::core::metrics::{Counted, Reason, Served};
-use crate::core::rollout::{Rollout, VersionIndex};
+use super::{Edit, Memory, PinCookie};
+use crate::core::cache_control;
+use crate::core::config::{Config, IdentityCookie, Settings, When};
+use crate::core::headers::Headers;
+use crate::core::metrics::{Code, Counted, Reason};
+use crate::core::route::Route;
+use crate::core::version::Version;
 
 /// What to do with a response.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ResponseDecision<'c> {
+pub struct ResponseDecision<'r> {
     /// The tag header.
-    pub tag: Edit<&'c str>,
+    pub tag: Edit<&'r str>,
     /// What the tester is told in the pin header's response twin.
     pub told: Option<String>,
+    /// Whether no cache may keep the response.
+    pub is_private: bool,
     /// `Set-Cookie` lines to add.
     pub cookies: Vec<Vec<u8>>,
-    /// What did not hold, to be counted.
-    pub rejected: Vec<Reason>,
-    /// The response, to be counted; a server counts none.
-    pub counted: Option<Counted>,
+    /// The response, to be counted.
+    pub counted: Counted<'r>,
 }
 
-impl Default for ResponseDecision<'_> {
-    fn default() -> Self {
-        Self {
-            tag: Edit::Keep,
-            told: None,
-            cookies: Vec::new(),
-            rejected: Vec::new(),
-            counted: None,
-        }
-    }
-}
-
-/// Decides about the response to a request that [`request`] decided about.
-pub fn response<'c>(
-    config: &'c Config,
-    own_version: Option<&'c str>,
+/// Decides about the response to a request that [`super::request()`] decided about.
+/// `None`: it is none of ours, for its route does not take part.
+#[must_use]
+pub fn response<'r>(
+    config: &Config,
     memory: Memory,
-    facts: &impl ResponseFacts,
-) -> ResponseDecision<'c> {
-    match memory {
-        Memory::Server => tag_own(config, own_version, facts),
-        Memory::Outbound(choice) => answer(config, choice, facts),
+    headers: &'r Headers<'_>,
+) -> Option<ResponseDecision<'r>> {
+    let route = Route::of_header(headers.first(&config.route_header)?);
+    Some(decide(
+        config.settings(memory.settings),
+        memory,
+        route,
+        headers,
+    ))
+}
+
+/// Decides about the response that came by this route.
+fn decide<'r>(
+    settings: &Settings,
+    memory: Memory,
+    route: Route<'r>,
+    headers: &'r Headers<'_>,
+) -> ResponseDecision<'r> {
+    let version = route.target.version().filter(|_| route.answered);
+    let mut rejected = memory.rejected;
+    let other = memory
+        .pinned
+        .and_then(|pinned| version.filter(|version| !version.answers_to(&pinned)));
+    if other.is_some() {
+        rejected.add(Reason::PinNotRouted);
+    }
+    let told = memory.stranger.and_then(|stranger| {
+        if stranger.pin_is_malformed {
+            return Some("rejected; reason=malformed".to_owned());
+        }
+        other.map(|version| format!("not-routed; served={}", version.name()))
+    });
+    let is_private = memory.pinned.is_some() || told.is_some();
+    let takes_cookies = route.answered && (is_private || !is_for_shared_caches(headers));
+    ResponseDecision {
+        tag: tag(settings, memory, version, headers),
+        told,
+        is_private,
+        cookies: if takes_cookies {
+            cookies(settings, memory)
+        } else {
+            Vec::new()
+        },
+        counted: Counted {
+            target: route.target,
+            source: memory.source,
+            code: Code::of_status(headers.first(":status")),
+            rejected,
+        },
     }
 }
 
-/// A gateway's or a client's response.
-fn answer<'c>(
-    config: &'c Config,
-    choice: Choice,
-    facts: &impl ResponseFacts,
-) -> ResponseDecision<'c> {
-    let Some(rollout) = config.rollouts.get(choice.rollout) else {
-        return ResponseDecision::default();
-    };
-    let upstream_tag = facts.header(&config.tag.header);
-    let served = match upstream_tag.as_deref() {
-        None | Some(b"") => served_by_cluster(rollout, facts),
-        Some(tag) => rollout.version(tag).map_or(Served::Other, Served::Version),
-    };
-    let shows = match config.tag.when {
+/// Returns what becomes of the tag: the upstream's own stays, else the version's is set.
+fn tag<'r>(
+    settings: &Settings,
+    memory: Memory,
+    version: Option<Version<'r>>,
+    headers: &Headers<'_>,
+) -> Edit<&'r str> {
+    let shows = match settings.tag.when {
         When::Always => true,
-        When::Pinned => choice.pinned.is_some(),
+        When::Pinned => memory.pinned.is_some(),
         When::Never => false,
     };
-    let tag = match (upstream_tag.as_deref(), served) {
+    let of_upstream = headers.first(&settings.tag.header);
+    match (of_upstream, version) {
         (Some(_), _) if !shows => Edit::Remove,
-        (None | Some(b""), Served::Version(version)) if shows => {
-            Edit::Set(rollout.version_name(version))
-        }
+        (None | Some(b""), Some(version)) if shows => Edit::Set(version.name()),
         _ => Edit::Keep,
+    }
+}
+
+/// Returns the `Set-Cookie` lines that a stranger gets.
+fn cookies(settings: &Settings, memory: Memory) -> Vec<Vec<u8>> {
+    let Some(stranger) = memory.stranger else {
+        return Vec::new();
     };
-    let mut rejected = Vec::new();
-    let mut told = choice
-        .refused
-        .then(|| "rejected; reason=unknown-version".to_owned());
-    if let Some(other) = choice
-        .pinned
-        .and_then(|pinned| other_than(pinned, served, rollout))
+    let mut lines = Vec::new();
+    if let (Some(id), Some(IdentityCookie::Minted(cookie))) =
+        (stranger.minted, &settings.identity.cookie)
     {
-        rejected.push(Reason::PinNotRouted);
-        told = Some(format!("not-routed; served={other}"));
+        lines.push(cookie.line(&id, stranger.https));
     }
-    ResponseDecision {
-        tag,
-        told: told.filter(|_| choice.tells),
-        cookies: cookies(config, &choice, rollout),
-        rejected,
-        counted: Some(Counted {
-            rollout: choice.rollout,
-            served,
-            source: choice.source,
-        }),
-    }
-}
-
-/// The version by the name of the cluster, `outbound|80|SUBSET|host`, of a
-/// response that an upstream gave.
-fn served_by_cluster(rollout: &Rollout, facts: &impl ResponseFacts) -> Served {
-    let from_upstream = facts
-        .code_details()
-        .is_some_and(|details| *details == *b"via_upstream");
-    let version = || {
-        let cluster = facts.cluster()?;
-        rollout.version(cluster.split(|&b| b == b'|').nth(2)?)
-    };
-    from_upstream
-        .then(version)
-        .flatten()
-        .map_or(Served::None, Served::Version)
-}
-
-/// The name of the version that served, when it was another than the pinned one.
-fn other_than(pinned: VersionIndex, served: Served, rollout: &Rollout) -> Option<&str> {
-    match served {
-        Served::Version(version) if version != pinned => Some(rollout.version_name(version)),
-        Served::Other => Some("other"),
-        Served::Version(_) | Served::None => None,
-    }
-}
-
-fn cookies(config: &Config, choice: &Choice, rollout: &Rollout) -> Vec<Vec<u8>> {
-    let identity = choice
-        .identity_cookie(config)
-        .map(|(cookie, id)| cookie.line(&id, choice.https));
-    let pin = choice
-        .pin_cookie(config)
-        .map(|(cookie, action)| match action {
-            PinCookie::Remember(version) => {
-                cookie.line(rollout.version_name(version).as_bytes(), choice.https)
+    if let (Some(action), Some(cookie)) = (stranger.pin_cookie, settings.pin_cookie()) {
+        match (action, memory.pinned) {
+            (PinCookie::Remember, Some(version)) => {
+                lines.push(cookie.line(&version, stranger.https));
             }
-            PinCookie::Clear => cookie.clear(choice.https),
-        });
-    identity.into_iter().chain(pin).collect()
+            (PinCookie::Remember, None) => {}
+            (PinCookie::Clear, _) => lines.extend(cookie.clear(stranger.https)),
+        }
+    }
+    lines
 }
 
-/// A server's response: its own version, unless the application said another.
-fn tag_own<'c>(
-    config: &'c Config,
-    own_version: Option<&'c str>,
-    facts: &impl ResponseFacts,
-) -> ResponseDecision<'c> {
-    let tag = own_version.map_or(Edit::Keep, |own| match facts.header(&config.tag.header) {
-        None => Edit::Set(own),
-        Some(tag) if tag.is_empty() => Edit::Set(own),
-        Some(_) => Edit::Keep,
-    });
-    ResponseDecision {
-        tag,
-        ..ResponseDecision::default()
-    }
+/// Returns whether shared caches may keep the response as the upstream gave it.
+fn is_for_shared_caches(headers: &Headers<'_>) -> bool {
+    let mut values = headers.all("cache-control");
+    values.any(cache_control::is_for_shared_caches)
 }

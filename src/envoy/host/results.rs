@@ -2,15 +2,14 @@
 //! anew, or, when they are too long for it, into the heap.
 //!
 //! The host asks for room by `proxy_on_memory_allocate`, in the middle of the call
-//! that it results. A heap in that place costs each answer some 250 instructions.
+//! that it answers. A heap in that place costs each result some 250 instructions.
 
 use super::{OK, RawStatus};
-use crate::core::facts::Bytes;
 use std::borrow::Cow;
 use std::cell::{Cell, UnsafeCell};
 use std::{ptr, slice};
 
-/// So many bytes of results of one callback need no heap.
+/// How many bytes of results of one callback need no heap.
 const ROOM: usize = 8192;
 
 struct Buffer {
@@ -29,7 +28,7 @@ thread_local! {
 
 /// The results of one callback. They live as long as it does.
 pub(crate) struct Results {
-    /// What was used before it, and will be again.
+    /// How many bytes were used before it began, and are when it ends.
     before: usize,
 }
 
@@ -40,16 +39,16 @@ impl Results {
         Self { before }
     }
 
-    /// The answer of a call, which says where it is and how long; `None` when the
+    /// Returns the result of a call, which says where it is and how long; `None` when the
     /// call fails.
     ///
-    /// `call` must be a host function that puts its answer where
+    /// `call` must be a host function that puts its result where
     /// `proxy_on_memory_allocate` said, or writes nothing.
     #[expect(clippy::unused_self, reason = "what is lent may not outlive it")]
     pub(super) fn result_of(
         &self,
         call: impl FnOnce(*mut *mut u8, *mut usize) -> RawStatus,
-    ) -> Option<Bytes<'_>> {
+    ) -> Option<Cow<'_, [u8]>> {
         let (mut data, mut size) = (ptr::null_mut(), 0);
         if call(&raw mut data, &raw mut size) != OK {
             return None;
@@ -83,7 +82,7 @@ impl Buffer {
         data.addr().wrapping_sub(self.bytes.get().addr()) < ROOM
     }
 
-    /// The next `size` bytes, if there are so many left.
+    /// Returns the next `size` bytes, if there are so many left.
     fn lend(&self, size: usize) -> Option<*mut u8> {
         let used = self.used.get();
         let end = used.checked_add(size).filter(|end| *end <= ROOM)?;
@@ -92,7 +91,7 @@ impl Buffer {
     }
 }
 
-/// Room for an answer of `size` bytes, more than 0.
+/// Returns room for a result of `size` bytes, more than 0.
 #[unsafe(export_name = "bluegreen_on_memory_allocate")]
 extern "C" fn on_memory_allocate(size: usize) -> *mut u8 {
     BUFFER

@@ -1,0 +1,52 @@
+//! What the cookies of a request say: who the user is, and which version a tester
+//! asked for.
+
+use super::config::{Cookie, IdentityCookie, Settings};
+use super::headers::Headers;
+use super::identity::CookieId;
+use super::pin::PinRequest;
+
+/// The cookies of a request that matter. Of the same cookie several times, on one line
+/// or on several, the first well-formed one counts.
+#[derive(Debug, Default)]
+pub(crate) struct RequestCookies<'h> {
+    /// The value of the identity cookie.
+    pub(crate) identity: Option<&'h [u8]>,
+    /// Whether there are identity cookies, and none of them is well-formed.
+    pub(crate) identity_is_malformed: bool,
+    /// What the pin cookie asks for.
+    pub(crate) pin: Option<PinRequest>,
+}
+
+impl<'h> RequestCookies<'h> {
+    /// Reads the cookies of all `cookie` lines.
+    pub(crate) fn read(settings: &Settings, headers: &'h Headers<'_>) -> Self {
+        let mut cookies = Self::default();
+        for line in headers.all("cookie") {
+            settings.cookies.each(line, |cookie, value| match cookie {
+                Cookie::Identity => cookies.add_identity(settings, value),
+                Cookie::Pin => cookies.add_pin(value),
+            });
+        }
+        cookies
+    }
+
+    fn add_identity(&mut self, settings: &Settings, value: &'h [u8]) {
+        let is_identity = match settings.identity.cookie {
+            Some(IdentityCookie::Minted(_)) => CookieId::parse(value).is_some(),
+            Some(IdentityCookie::OfApplication(_)) => !value.is_empty(),
+            None => false,
+        };
+        if is_identity {
+            self.identity = self.identity.or(Some(value));
+        }
+        self.identity_is_malformed = self.identity.is_none();
+    }
+
+    fn add_pin(&mut self, value: &[u8]) {
+        let request = PinRequest::of(value);
+        if matches!(self.pin, None | Some(PinRequest::Malformed)) {
+            self.pin = Some(request);
+        }
+    }
+}
