@@ -21,7 +21,7 @@ WARNED_BY = (
 RULE_REFUSED_BY = REFUSED_BY.replace("'bluegreen'", "'bluegreen-httproutes'")
 PASSED = "(server dry run)"
 
-HTTP_ROUTES = "httproutes.gateway.networking.k8s.io"
+HTTP_ROUTE = "httproutes.gateway.networking.k8s.io"
 
 # Which name a VirtualService has that nothing routes by: no gateway is called so.
 NAME = "admission"
@@ -250,7 +250,7 @@ REFUSED = [
     Row(
         "a copy without a name, above",
         [*PINS, weighted("", match=[API]), weighted()],
-        f'without a name: {COPY}',
+        f"without a name: {COPY}",
     ),
     Row(
         "a copy that is named as a pin, above, in another order",
@@ -639,3 +639,109 @@ def test_let_through_with_nothing_said(version: str, proof: Proof) -> None:
         assert PASSED in said, (row.what, said)
         assert WARNED_BY not in said, (row.what, said)
     proof(f"{version}: accepted, the whole ramp among them", len(PASSES))
+
+
+# As much of an HTTPRoute as the policy reads. Istio does not take it for the real
+# one, which would have the annotation bundle-version.
+RULE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+RULES = {"type": "object", "properties": {"rules": {"type": "array", "items": RULE}}}
+HTTP_ROUTES = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {
+        "name": HTTP_ROUTE,
+        "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+    },
+    "spec": {
+        "group": "gateway.networking.k8s.io",
+        "names": {"kind": "HTTPRoute", "plural": "httproutes"},
+        "scope": "Namespaced",
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {"spec": RULES},
+                    }
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture
+def http_routes() -> Iterator[None]:
+    """The kind HTTPRoute; where the cluster has none, the part that is tested."""
+    if HTTP_ROUTE in cluster.kubectl("get", "crd", "-o", "name"):
+        yield
+        return
+    cluster.apply(HTTP_ROUTES)
+    established = ("wait", "--for=condition=Established", f"crd/{HTTP_ROUTE}")
+    cluster.kubectl(*established, f"--timeout={cluster.SECONDS}s")
+    yield
+    cluster.kubectl("delete", "crd", HTTP_ROUTE)
+
+
+def try_rule(name: str) -> str:
+    """What the API server says to an HTTPRoute with a rule of this name."""
+    backends = [{"name": f"shop-{v}", "port": 80} for v in cluster.VERSIONS]
+    route = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": NAME, "namespace": NAMESPACE},
+        "spec": {"rules": [{"name": name, "backendRefs": backends}]},
+    }
+    dry = ("create", "--dry-run=server", "-f", "-")
+    said = cluster.kubectl(*dry, text=json.dumps(route), check=False)
+    return " ".join(said.split())
+
+
+def test_rules_of_httproutes(http_routes: None, proof: Proof) -> None:
+    refused = ["bluegreen", "bluegreen-2", "bluegreen-3", "bluegreen-mirror"]
+    passes = ["shop", "bluegreen.shop-blue-70.shop-green-30"]
+    # The API server learns of a new kind in a moment.
+    cluster.until("HTTPRoutes can be written", lambda: PASSED in try_rule("shop"))
+    for name in refused:
+        assert (
+            f'{RULE_REFUSED_BY}request: rule "{name}": give it another name, or write a '
+            "VirtualService in the place of this HTTPRoute. Istio leaves out backends "
+            "of weight 0, and with one left Envoy refuses the whole route table."
+        ) in try_rule(name)
+    for name in passes:
+        assert PASSED in try_rule(name), name
+    proof("rules of HTTPRoutes refused, each with its message", len(refused))
+    proof("accepted", len(passes))
+
+
+def test_without_it_a_single_destination_freezes_all_routes(proof: Proof) -> None:
+    cluster.delete(POLICY)
+    service, stock = cluster.documents(cluster.virtual_service(100, 0))
+    [route] = [r for r in service["spec"]["http"] if r["name"] == "bluegreen"]
+    route["route"] = [to("blue")]
+    try:
+        # The API server keeps to a policy for some seconds after it is deleted.
+        cluster.until(
+            "the policy holds no longer",
+            lambda: PASSED in try_to_apply(Row("", [route]), "v1"),
+        )
+        cluster.apply(service, stock)
+        rejected = "ADS:RDS: ACK ERROR"
+        cluster.wait_for_log(SYSTEM, "istiod", f"{rejected} {GATEWAY}")
+        proof("one destination, without the policy: istiod's log", rejected)
+        assert cluster.routed(SYSTEM, GATEWAY) == [{"blue": 70, "green": 30}]
+        assert ask().status == 200
+        proof("the gateway routes on by the old weights", "70/30")
+        cluster.kubectl("-n", SYSTEM, "scale", "deployment", GATEWAY, "--replicas=2")
+        cluster.rolled_out(SYSTEM, GATEWAY)
+        statuses = cluster.statuses_by_gateway_pod()
+        assert sorted(statuses) == [200, 404]
+        proof("a gateway pod that starts then answers", 404)
+    finally:
+        cluster.kubectl("-n", SYSTEM, "scale", "deployment", GATEWAY, "--replicas=1")
+        cluster.apply(POLICY)
+        cluster.shift(70, 30)
+        cluster.rolled_out(SYSTEM, GATEWAY)
