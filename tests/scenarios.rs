@@ -267,7 +267,7 @@ impl World for Core {
             return response;
         };
         let all = headers::Headers::new(host::serialized(&response).into());
-        let Some(decision) = decision::response(&self.config, memory, &all) else {
+        let Some(decision) = decision::response(&self.config, &memory, &all) else {
             return response;
         };
         let settings = self.config.settings(memory.settings());
