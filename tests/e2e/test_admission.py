@@ -518,6 +518,15 @@ WARNED = [
         f'"bluegreen-pin": {REPEAT} `match`, `timeout`. {NOT_AS_ALL}',
     ),
     Row(
+        "a pin route without the timeout of the one that it is most like",
+        [
+            pin(),
+            weighted("bluegreen-2", match=[API], **LIMITS),
+            weighted(timeout="5s"),
+        ],
+        f'"bluegreen-pin": {REPEAT} `timeout`. {NOT_AS_ALL}',
+    ),
+    Row(
         "one of two entries of the match repeated",
         [pin(match=pinned_where(**API)), weighted(match=[API, CART])],
         f'"bluegreen-pin": {REPEAT} `match`. {NOT_AS_ALL}',
