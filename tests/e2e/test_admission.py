@@ -23,7 +23,8 @@ PASSED = "(server dry run)"
 
 HTTP_ROUTE = "httproutes.gateway.networking.k8s.io"
 
-# Which name a VirtualService has that nothing routes by: no gateway is called so.
+# The VirtualService that is written. No gateway is called `nowhere`, so that no proxy
+# routes by it.
 NAME = "admission"
 NOWHERE = "nowhere"
 
@@ -85,7 +86,7 @@ HEADERS = {"headers": {"request": {"set": {"x-shop": "1"}}}}
 API = {"uri": {"prefix": "/api/"}}
 CART = {"uri": {"prefix": "/cart/"}}
 CLAIM = {"headers": {"@request.auth.claims.group": {"exact": "beta"}}}
-NEVER = {"uri": {"prefix": "/"}, "name": "all"}
+NAMED = {"uri": {"prefix": "/"}, "name": "all"}
 
 # What Argo Rollouts v1.9.1 adds by setMirrorRoute and setHeaderRoute, on top.
 MIRROR = {
@@ -105,9 +106,9 @@ SIXTY = [
 
 
 def among_many(routes: Http) -> Http:
-    """The same, with 60 routes of others, above and below."""
+    """The same, below 60 routes of others."""
     others = [other | {"route": [to("blue", 90), to("plain", 10)]} for other in SIXTY]
-    return [*others[:30], *routes, *others[30:]]
+    return [*others, *routes]
 
 
 # ------------------------------------------------------------------------- refused
@@ -167,7 +168,7 @@ REFUSED = [
     ),
     Row(
         "a name in the match of the weighted route",
-        [*PINS, weighted(match=[API, NEVER])],
+        [*PINS, weighted(match=[API, NAMED])],
         f'"bluegreen": remove the name "all" {RENAMED} "bluegreen.all", which takes '
         "no part.",
     ),
@@ -326,6 +327,13 @@ PASSES = [
             weighted(versions=("shop-blue", "shop-green"), weights=(50, 50)),
         ],
         before=ramp(70, 30, versions=("shop-blue", "shop-green")),
+    ),
+    Row(
+        "Flagger's own VirtualService, with one destination for a part",
+        [
+            {"route": [to("shop-primary", 80), to("shop-canary", 20)], "match": [API]},
+            {"route": [to("shop-primary", 100)]},
+        ],
     ),
     Row("names of others", [OTHER, OTHER, OTHER | {"name": "a"}, *SHOP]),
     Row(
