@@ -127,19 +127,17 @@ def panels(
     rollout: str,
     namespaces: list[str],
     services: list[str],
-    at: str = "unless",
     weight: str = WEIGHT,
 ) -> list[tuple[str, str]]:
     """The title and the expression of each query of the dashboard's panels.
 
-    The variables have the given values; `at` is `unless` for gateways, `and` for
-    the callers' sidecars, and `weight` what a person types, which may be nothing.
+    The variables have the given values; `weight` is what a person types, which may
+    be nothing.
     """
     values = {
         "rollout": rollout,
         "namespace": "|".join(namespaces),
         "service": "|".join(services),
-        "at": at,
         "weight": weight,
         "__rate_interval": RATE_INTERVAL,
         "__range": RANGE,
