@@ -37,6 +37,7 @@ def config(**fields: object) -> Json:
 GOOD = config()
 OTHER = config(identity={"cookie": {"maxAgeSeconds": 60}})
 WRONG = config(rolouts=[])
+OTHER_WRONG = config(role="edge")
 
 
 BUCKETS = [
@@ -139,7 +140,7 @@ def test_nothing_is_lost_while_everything_changes(gateway: Gateway) -> None:
         lambda: gateway.configure(OTHER, another),
         lambda: gateway.shift(50),
         lambda: gateway.configure(WRONG, another),
-        lambda: gateway.configure(WRONG),
+        lambda: gateway.configure(OTHER_WRONG),
         lambda: gateway.shift(100),
         lambda: gateway.configure(GOOD, another),
         lambda: gateway.shift(0),
