@@ -105,9 +105,10 @@ def with_the_filter(mesh: Mesh) -> list[User]:
 
 def other_applications(mesh: Mesh, docs: set[str]) -> None:
     """A rollout of Services, and an application that takes no part."""
-    part(3, "Two more applications behind the same gateway")
-    console.print(
-        "stock takes part, at 50/50. Its versions are Services, not subsets.\n"
+    part(
+        3,
+        "Two more applications behind the same gateway",
+        "stock takes part, at 50/50. Its versions are Services, not subsets.",
     )
     users = [User() for _ in range(USERS)]
     with console.status("Asking …"):
