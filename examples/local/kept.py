@@ -4,7 +4,7 @@ import re
 import time
 from pathlib import Path
 
-from mesh import ROOT, ROUTES, Mesh
+from mesh import DOCS, ROOT, ROUTES, STOCK, Mesh
 from show import console
 
 POLL_SECONDS = 0.2
@@ -18,10 +18,12 @@ It keeps running. Ctrl-C ends it.
 
   In a browser   [bold]{mesh.url}/[/]
   Pin yourself   [bold]{mesh.url}/?version-pin=green[/]   (none: no longer)
-  With curl      [bold]curl -si -H 'x-version-pin: green' {mesh.json_url}[/]
+  With curl      [bold]curl -si -H 'x-version-pin: green' {mesh.authority()}/json[/]
+  Services       [bold]{mesh.authority(STOCK)}/json[/]
+  Takes no part  [bold]{mesh.authority(DOCS)}/json[/]
   The counters   [bold]curl -s {mesh.admin_url}/stats | grep bluegreen[/]
 
-  Change the two weights at the end of [bold]{file}[/] and save.
+  Change the two weights of shop in [bold]{file}[/] and save.
 """)
     seen = _state(ROUTES)
     while True:
