@@ -105,6 +105,11 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, *request: object) -> None:
+        """Nothing when a proxy stops in the middle of a request."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*request)
+
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:

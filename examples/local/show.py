@@ -41,7 +41,7 @@ def command(line: str, answer: str) -> None:
     """A command as one would type it, and its answer."""
     console.print(f"  [bold]$ {line}[/]", soft_wrap=True)
     for text in answer.strip().splitlines():
-        for piece in wrap(text, WIDTH - 2):
+        for piece in wrap(text, WIDTH - 2, subsequent_indent="  "):
             console.print(f"  {piece}", style="dim", markup=False)
     console.print()
 
