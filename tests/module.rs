@@ -9,10 +9,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-const GOOD: &str =
-    r#"{"role": "gateway", "rollouts": [{"name": "a", "versions": ["blue", "green"]}]}"#;
-const BAD: &str = r#"{"rolouts": [], "rollouts": [{"name": "A", "versions": ["blue", "green"]}]}"#;
+const GOOD: &str = r#"{"role": "gateway"}"#;
+const BAD: &str = r#"{"rolouts": [], "rollouts": {"a": {"hosts": ["a b"]}}}"#;
 const CONFIG_REJECTED: &str = "bluegreen_config_rejected_total";
+const KEPT: &str = "error: bluegreen: the configuration is wrong; the last good one stays in force";
+const INERT: &str = "error: bluegreen: the configuration is wrong; the filter is inert, traffic flows \
+                     as if it were not there";
 
 // -- What it asks of a host -------------------------------------------------------
 
@@ -26,17 +28,16 @@ fn it_imports_what_the_job_needs_and_no_more() {
         "env.proxy_define_metric",
         "env.proxy_get_buffer_bytes",
         "env.proxy_get_header_map_pairs",
-        "env.proxy_get_header_map_value",
+        "env.proxy_get_metric",
         "env.proxy_get_property",
         "env.proxy_get_shared_data",
         "env.proxy_increment_metric",
         "env.proxy_log",
+        "env.proxy_record_metric",
         "env.proxy_remove_header_map_value",
         "env.proxy_replace_header_map_value",
         "env.proxy_set_effective_context",
         "env.proxy_set_shared_data",
-        "env.proxy_set_tick_period_milliseconds",
-        "wasi_snapshot_preview1.clock_time_get",
         "wasi_snapshot_preview1.proc_exit",
         "wasi_snapshot_preview1.random_get",
     ];
@@ -56,7 +57,6 @@ fn it_exports_the_callbacks_that_it_uses_and_no_more() {
         "proxy_on_memory_allocate",
         "proxy_on_request_headers",
         "proxy_on_response_headers",
-        "proxy_on_tick",
     ];
     assert_eq!(exports, expected);
 }
@@ -101,14 +101,89 @@ impl Mesh {
         Vm::start(&self.module, &self.proxy)
     }
 
+    fn metric(&self, name: &str) -> u64 {
+        let metrics = &self.proxy.borrow().metrics;
+        metrics.get(name).copied().unwrap_or_default()
+    }
+
+    /// How many wrong configurations were counted.
     fn rejected(&self) -> u64 {
-        let counters = &self.proxy.borrow().counters;
-        counters.get(CONFIG_REJECTED).copied().unwrap_or_default()
+        self.metric(CONFIG_REJECTED)
+    }
+
+    /// The gauge of the plugin.
+    fn wrong(&self, plugin: &str) -> u64 {
+        self.metric(&format!("bg_plugin=.={plugin};.;bluegreen_config_wrong"))
     }
 
     fn log(&self) -> Vec<String> {
         self.proxy.borrow().log.clone()
     }
+
+    /// From now on configurations are those of the plugin of this name.
+    fn name(&self, plugin: &str) {
+        let properties = &mut self.proxy.borrow_mut().properties;
+        properties.insert("plugin_name".to_owned(), plugin.into());
+    }
+}
+
+/// The threads of an Envoy, each with a VM, and the VM in which it tries out what it has
+/// not seen before.
+struct Threads<'m> {
+    mesh: &'m Mesh,
+    vms: Vec<Vm>,
+    roots: Vec<i32>,
+}
+
+impl<'m> Threads<'m> {
+    fn new(mesh: &'m Mesh) -> Self {
+        let vms: Vec<Vm> = (0..3).map(|_| mesh.vm()).collect();
+        Self {
+            mesh,
+            vms,
+            roots: Vec::new(),
+        }
+    }
+
+    /// Gives all threads a configuration. A canary tries it out first where `is_tried`.
+    fn configure(&mut self, json: &str, is_tried: bool) {
+        if is_tried {
+            self.mesh.vm().configure(json.as_bytes());
+        }
+        self.delete();
+        self.roots = self
+            .vms
+            .iter_mut()
+            .map(|vm| vm.configure(json.as_bytes()))
+            .collect();
+    }
+
+    /// Deletes the plugin; its VMs live on.
+    fn delete(&mut self) {
+        for (vm, root) in self.vms.iter_mut().zip(self.roots.drain(..)) {
+            vm.end(root);
+        }
+    }
+
+    /// Whether the filter does its job in all threads; in none: `false`.
+    fn serve(&mut self) -> bool {
+        let mut serve = self.vms.iter_mut().zip(&self.roots);
+        let first = serve.next().map(|(vm, root)| !calls(vm, *root).is_empty());
+        for (vm, root) in serve {
+            assert_eq!(Some(!calls(vm, *root).is_empty()), first, "all alike");
+        }
+        first.expect("a thread")
+    }
+}
+
+/// A response of the green version, as Envoy marks it.
+fn marked() -> Headers {
+    let route = "via_upstream outbound|80|green|shop.ns.svc.cluster.local \
+                 /apis/networking.istio.io/v1/namespaces/ns/virtual-service/shop";
+    vec![
+        (":status".to_owned(), b"200".to_vec()),
+        ("x-bluegreen-route".to_owned(), route.into()),
+    ]
 }
 
 /// The hostcalls of one request and its response.
@@ -117,7 +192,7 @@ fn calls(vm: &mut Vm, root: i32) -> Vec<String> {
     let stream = vm.stream(root);
     vm.state().request = vec![(":path".to_owned(), b"/".to_vec())];
     vm.request(stream);
-    vm.state().response = vec![(":status".to_owned(), b"200".to_vec())];
+    vm.state().response = marked();
     vm.response(stream);
     vm.end(stream);
     vm.state().calls.clone()
@@ -126,117 +201,151 @@ fn calls(vm: &mut Vm, root: i32) -> Vec<String> {
 #[test]
 fn a_wrong_first_configuration_is_told_once_and_inert_everywhere() {
     let mesh = Mesh::new();
-    // Envoy's main thread twice, and two workers.
-    let mut vms: Vec<Vm> = (0..4).map(|_| mesh.vm()).collect();
-    for vm in &mut vms {
-        let (root, taken) = vm.configure(BAD.as_bytes());
-        assert!(taken, "a refusal at first load would be 500 for everybody");
-        assert_eq!(calls(vm, root), [""; 0], "inert");
-    }
-    assert_eq!(mesh.rejected(), 1);
+    let mut threads = Threads::new(&mesh);
+    threads.configure(BAD, true);
+    assert!(!threads.serve(), "inert");
+    assert_eq!((mesh.rejected(), mesh.wrong("bluegreen")), (1, 1));
     assert_eq!(
         mesh.log(),
         [
-            "error: bluegreen: the configuration is wrong; the filter is inert, traffic flows as \
-             if it were not there",
-            "error: bluegreen: rollouts[0].name: \"A\" is not a rollout name (lowercase letters, \
-             digits and '-')",
+            INERT,
+            "error: bluegreen: rollouts.a.hosts[0]: \"a b\" is not a host (a name such as \
+             shop.example or *.shop.example, without a port)",
             "error: bluegreen: rolouts: \"rolouts\" is not a field here (role, bucketHeader, \
-             identity, pin, tag, rollouts)",
+             routeHeader, identity, pin, tag, rollouts)",
         ]
     );
-    // The next good one is taken.
-    let (root, taken) = vms[0].configure(GOOD.as_bytes());
-    assert!(taken);
-    assert!(!calls(&mut vms[0], root).is_empty());
+    threads.configure(GOOD, true);
+    assert!(threads.serve());
+    assert_eq!((mesh.rejected(), mesh.wrong("bluegreen")), (1, 0));
 }
 
 #[test]
-fn a_wrong_update_is_refused_and_the_old_one_serves() {
+fn a_wrong_update_leaves_the_last_good_one_in_force() {
     let mesh = Mesh::new();
-    let (mut main, mut worker) = (mesh.vm(), mesh.vm());
-    main.configure(GOOD.as_bytes());
-    let (root, _) = worker.configure(GOOD.as_bytes());
-    // In each VM from the start: Envoy forgets what only a refusing VM defined.
-    assert!(mesh.proxy.borrow().counters.contains_key(CONFIG_REJECTED));
-    let (refused, taken) = main.configure(BAD.as_bytes());
-    assert!(!taken);
-    main.end(refused);
-    assert_eq!(mesh.rejected(), 1);
-    assert_eq!(
-        mesh.log()[0],
-        "error: bluegreen: the configuration is wrong; the previous one stays in force"
-    );
-    assert!(!calls(&mut worker, root).is_empty());
-    let (_, taken) = main.configure(BAD.as_bytes());
-    assert!(!taken, "refused again");
+    let mut threads = Threads::new(&mesh);
+    threads.configure(GOOD, true);
+    // From the start: an alert cannot see a counter grow that comes with its first count.
+    let metrics = mesh.proxy.borrow().metrics.clone();
+    assert_eq!(metrics.get(CONFIG_REJECTED), Some(&0), "{metrics:?}");
+    assert_eq!(metrics.len(), 2, "{metrics:?}");
+    threads.configure(BAD, true);
+    assert!(threads.serve());
+    assert_eq!((mesh.rejected(), mesh.wrong("bluegreen")), (1, 1));
+    assert_eq!(mesh.log()[0], KEPT);
+}
+
+/// What happens to the plugin's configuration, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Good,
+    OtherGood,
+    Wrong,
+    OtherWrong,
+    Delete,
+}
+
+#[test]
+fn whatever_the_order_each_wrong_one_is_told_and_the_last_good_one_serves() {
+    use Step::{Delete, Good, OtherGood, OtherWrong, Wrong};
+    let other_good = r#"{"role": "gateway", "rollouts": {}}"#;
+    let other_wrong = BAD.replace("rolouts", "pins");
+    let steps = [Good, OtherGood, Wrong, OtherWrong, Delete];
+    // All orders of four steps, and of a tried and an untried one.
+    for order in 0..5_usize.pow(4) {
+        let order = (0..4).map(|i| steps[order / 5_usize.pow(i) % 5]);
+        let order: Vec<Step> = order.collect();
+        let mesh = Mesh::new();
+        let mut threads = Threads::new(&mesh);
+        let (mut had_good, mut wrong, mut seen) = (false, 0, Vec::new());
+        for step in order.iter().copied() {
+            // Envoy tries out each configuration once.
+            let is_tried = !seen.contains(&step);
+            seen.push(step);
+            match step {
+                Good => threads.configure(GOOD, is_tried),
+                OtherGood => threads.configure(other_good, is_tried),
+                Wrong => threads.configure(BAD, is_tried),
+                OtherWrong => threads.configure(&other_wrong, is_tried),
+                Delete => {
+                    threads.delete();
+                    continue;
+                }
+            }
+            let is_wrong = matches!(step, Wrong | OtherWrong);
+            had_good |= !is_wrong;
+            wrong += u64::from(is_wrong);
+            assert_eq!(threads.serve(), had_good, "{order:?} at {step:?}");
+            assert_eq!(mesh.rejected(), wrong, "{order:?} at {step:?}");
+            assert_eq!(
+                mesh.wrong("bluegreen"),
+                u64::from(is_wrong),
+                "{order:?} at {step:?}"
+            );
+            let told = mesh
+                .log()
+                .iter()
+                .filter(|line| [KEPT, INERT].contains(&line.as_str()))
+                .count();
+            assert_eq!(told as u64, wrong, "{order:?} at {step:?}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_one_is_told_again_where_all_vms_are_new() {
+    let mesh = Mesh::new();
+    let mut threads = Threads::new(&mesh);
+    threads.configure(GOOD, true);
+    threads.configure(BAD, true);
+    // With the last VM that defined a metric Envoy forgets it.
+    drop(threads);
+    mesh.proxy.borrow_mut().metrics.clear();
+    let mut threads = Threads::new(&mesh);
+    threads.configure(BAD, true);
+    assert!(threads.serve(), "by the last good one of this proxy");
+    assert_eq!((mesh.rejected(), mesh.wrong("bluegreen")), (1, 1));
+    assert_eq!(mesh.log().iter().filter(|line| *line == KEPT).count(), 2);
+}
+
+#[test]
+fn each_plugin_has_a_history_of_its_own() {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    vm.configure(GOOD.as_bytes());
+    mesh.name("extensions.istio.io/wasmplugin/ns.other");
+    let root = vm.configure(BAD.as_bytes());
+    assert_eq!(calls(&mut vm, root), [""; 0], "no good one of this plugin");
+    assert_eq!((mesh.wrong("bluegreen"), mesh.wrong("ns.other")), (0, 1));
+    mesh.name("bluegreen");
+    let root = vm.configure(BAD.as_bytes());
+    assert!(!calls(&mut vm, root).is_empty());
+    assert_eq!((mesh.wrong("bluegreen"), mesh.wrong("ns.other")), (1, 1));
     assert_eq!(mesh.rejected(), 2);
 }
 
 #[test]
-fn after_the_plugin_was_deleted_a_wrong_one_is_a_first_load_again() {
-    let mesh = Mesh::new();
-    let (mut main, mut worker) = (mesh.vm(), mesh.vm());
-    main.configure(GOOD.as_bytes());
-    let (root, _) = worker.configure(GOOD.as_bytes());
-    // The main thread is busy, and the worker goes on.
-    for _ in 0..60 {
-        worker.tick(&[root]);
+fn no_configuration_is_a_good_one() {
+    for json in ["", "{}"] {
+        let mesh = Mesh::new();
+        let mut vm = mesh.vm();
+        let root = vm.configure(json.as_bytes());
+        assert!(!calls(&mut vm, root).is_empty());
+        assert_eq!(mesh.rejected(), 0);
+        // As the last good one, too.
+        let root = vm.configure(BAD.as_bytes());
+        assert!(!calls(&mut vm, root).is_empty());
     }
-    assert!(!main.configure(BAD.as_bytes()).1, "it serves");
-    // Deleted: nobody is called any more.
-    for _ in 0..5 {
-        worker.tick(&[]);
-    }
-    let (root, taken) = main.configure(BAD.as_bytes());
-    assert!(taken);
-    assert_eq!(calls(&mut main, root), [""; 0]);
-    // What is inert does not serve, however long.
-    main.tick(&[root]);
-    assert!(main.configure(BAD.replace("rolouts", "pins").as_bytes()).1);
 }
 
 #[test]
-fn what_was_taken_once_is_never_refused_and_the_good_one_goes_on() {
-    // Envoy remembers that it tried this one out, and asks the workers only:
-    // one that refused would never serve again.
+fn a_log_is_not_as_long_as_its_configuration() {
+    let unknown: Vec<String> = (0..100_002).map(|i| format!(r#""f{i}": 1"#)).collect();
     let mesh = Mesh::new();
-    let (mut main, mut worker) = (mesh.vm(), mesh.vm());
-    for json in [BAD, GOOD] {
-        for vm in [&mut main, &mut worker] {
-            assert!(vm.configure(json.as_bytes()).1);
-        }
-    }
-    for vm in [&mut main, &mut worker] {
-        let (root, taken) = vm.configure(BAD.as_bytes());
-        assert!(taken);
-        assert!(!calls(vm, root).is_empty(), "the good one goes on");
-    }
-    assert_eq!(mesh.rejected(), 2, "once inert, once replaced");
-    assert!(mesh.log()[3].ends_with("the previous one stays in force"));
-}
-
-#[test]
-fn another_plugins_good_configuration_is_no_concern() {
-    let mesh = Mesh::new();
-    let mut vm = mesh.vm();
-    vm.configure(GOOD.as_bytes());
-    let name = |name: &str| {
-        let properties = &mut mesh.proxy.borrow_mut().properties;
-        properties.insert("plugin_name".to_owned(), name.into());
-    };
-    name("other");
-    assert!(vm.configure(BAD.as_bytes()).1, "first load of this one");
-}
-
-#[test]
-fn an_empty_configuration_is_wrong() {
-    let mesh = Mesh::new();
-    let mut vm = mesh.vm();
-    let (root, taken) = vm.configure(b"");
-    assert!(taken);
-    assert_eq!(calls(&mut vm, root), [""; 0]);
-    assert_eq!(mesh.rejected(), 1);
+    mesh.vm()
+        .configure(format!("{{{}}}", unknown.join(",")).as_bytes());
+    assert_eq!(mesh.log().len(), 52);
+    assert_eq!(mesh.log()[51], "error: bluegreen: and 99952 more");
 }
 
 #[test]
@@ -244,7 +353,7 @@ fn a_missing_label_is_told_once() {
     let mesh = Mesh::new();
     let json = GOOD.replace("gateway", "server");
     for mut vm in [mesh.vm(), mesh.vm(), mesh.vm()] {
-        assert!(vm.configure(json.as_bytes()).1);
+        vm.configure(json.as_bytes());
     }
     assert_eq!(
         mesh.log(),
@@ -256,12 +365,10 @@ fn a_missing_label_is_told_once() {
 
 /// A configuration with rollouts for the hosts h0.example, h1.example and so on.
 fn by_host(rollouts: usize) -> String {
-    let rollout = |i| {
-        format!(r#"{{"name": "r{i}", "hosts": ["h{i}.example"], "versions": ["blue", "green"]}}"#)
-    };
+    let rollout = |i| format!(r#""r{i}": {{"hosts": ["h{i}.example"]}}"#);
     let rollouts: Vec<String> = (0..rollouts).map(rollout).collect();
     format!(
-        r#"{{"role": "gateway", "rollouts": [{}]}}"#,
+        r#"{{"role": "gateway", "rollouts": {{{}}}}}"#,
         rollouts.join(",")
     )
 }
@@ -279,19 +386,14 @@ struct Work {
 /// The work of one request and its response, after some like it.
 fn work(json: &str, request: &Headers, response: &Headers) -> Work {
     let mesh = Mesh::new();
-    mesh.proxy.borrow_mut().properties.extend(
-        [
-            ("xds.node.metadata.LABELS.version", "blue"),
-            ("response.code_details", "via_upstream"),
-            ("xds.cluster_name", "outbound|80|green|app.example"),
-        ]
-        .map(|(path, value)| (path.to_owned(), value.into())),
-    );
+    let label = "xds.node.metadata.LABELS.version".to_owned();
+    let label = (label, b"blue".to_vec());
+    mesh.proxy.borrow_mut().properties.extend([label]);
     let mut vm = mesh.vm();
     let mut counting = Vm::start(&host::counting_module(), &mesh.proxy);
     let mut roots = [&mut vm, &mut counting].map(|vm| {
-        let (root, taken) = vm.configure(json.as_bytes());
-        assert!(taken && mesh.log().is_empty(), "{:?}", mesh.log());
+        let root = vm.configure(json.as_bytes());
+        assert!(mesh.log().is_empty(), "{:?}", mesh.log());
         (vm, root)
     });
     let mut once = |which: usize| {
@@ -392,11 +494,8 @@ impl Budget {
         if let Some((_, cookies)) = request.iter_mut().find(|(name, _)| name == "cookie") {
             *cookies = [&others(self.others), cookies.as_slice()].concat();
         }
-        work(
-            &json.replace("gateway", role),
-            &request,
-            &headers(&self.upstream),
-        )
+        let response = [headers(&self.upstream), marked()].concat();
+        work(&json.replace("gateway", role), &request, &response)
     }
 }
 
@@ -451,11 +550,7 @@ fn a_request_costs_the_same_however_many_rollouts_there_are() {
     let of = |rollouts, host: &str| {
         let authority = (":authority".to_owned(), host.into());
         let cookie = ("cookie".to_owned(), RETURNING.into());
-        work(
-            &by_host(rollouts),
-            &vec![authority, cookie],
-            &Headers::new(),
-        )
+        work(&by_host(rollouts), &vec![authority, cookie], &marked())
     };
     let one = of(1, "h0.example");
     for rollouts in [16, 256] {
@@ -481,7 +576,7 @@ fn cookies_cost_in_proportion_to_their_bytes() {
         let cookies = [others.repeat(count), RETURNING.to_owned()]
             .concat()
             .into_bytes();
-        work(GOOD, &vec![("cookie".to_owned(), cookies)], &Headers::new())
+        work(GOOD, &vec![("cookie".to_owned(), cookies)], &marked())
     };
     // From one to as many as Envoy takes: small ones, large ones, and what makes a
     // search look as often as it can; at most so much fuel a byte.
@@ -523,8 +618,10 @@ fn cookies_cost_in_proportion_to_their_bytes() {
 fn other_headers_cost_a_glance_each_whatever_they_say() {
     let of = |count: usize, bytes: usize| {
         let others = (0..count).map(|i| (format!("x-other-{i}"), vec![b'x'; bytes]));
+        let authority = (":authority".to_owned(), b"shop.example".to_vec());
         let cookie = ("cookie".to_owned(), RETURNING.into());
-        work(GOOD, &others.chain([cookie]).collect(), &Headers::new())
+        let request = [authority].into_iter().chain(others).chain([cookie]);
+        work(GOOD, &request.collect(), &marked())
     };
     let alone = of(0, 0);
     // Envoy takes 100 headers.
@@ -543,70 +640,16 @@ fn other_headers_cost_a_glance_each_whatever_they_say() {
 }
 
 #[test]
-fn the_last_request_tells_how_to_look_for_a_host() {
-    let mesh = Mesh::new();
-    let mut vm = mesh.vm();
-    let (root, _) = vm.configure(by_host(1).as_bytes());
-    let mut asked = |host: &str| {
-        vm.state().calls.clear();
-        let stream = vm.stream(root);
-        vm.state().request = vec![
-            (":authority".to_owned(), host.into()),
-            ("x-version-pin".to_owned(), b"green".to_vec()),
-        ];
-        vm.request(stream);
-        vm.end(stream);
-        vm.state().calls.clone()
-    };
-    let (by_name, among_all) = ("get :authority", "get all headers");
-    assert_eq!(asked("other.example"), [by_name]);
-    assert_eq!(asked("h0.example"), [by_name, among_all]);
-    assert_eq!(asked("h0.example"), [among_all]);
-    assert_eq!(asked("other.example"), [among_all]);
-    assert_eq!(asked("other.example"), [by_name]);
-}
-
-#[test]
-fn the_last_response_tells_how_to_look_for_a_tag() {
-    let mesh = Mesh::new();
-    let mut vm = mesh.vm();
-    let (root, _) = vm.configure(GOOD.as_bytes());
-    let mut asked = |tag: Option<&str>| {
-        let stream = vm.stream(root);
-        vm.state().request.clear();
-        vm.request(stream);
-        vm.state().calls.clear();
-        let tags = tag.map(|tag| ("x-served-version".to_owned(), tag.into()));
-        vm.state().response = tags.into_iter().collect();
-        vm.response(stream);
-        vm.end(stream);
-        vm.state().calls[0].clone()
-    };
-    let (by_name, among_all) = ("get x-served-version", "get all headers");
-    assert_eq!(asked(Some("green")), by_name);
-    assert_eq!(asked(Some("blue")), among_all);
-    assert_eq!(asked(None), among_all);
-    assert_eq!(asked(None), by_name);
-    let green =
-        r#"bg_rollout=.=a;.;bg_version=.=green;.;bg_source=.=minted;.;bluegreen_responses_total"#;
-    let counters = &mesh.proxy.borrow().counters;
-    assert_eq!(counters[green], 1);
-    assert_eq!(counters[&green.replace("green;", "blue;")], 1);
-    assert_eq!(counters[&green.replace("green;", "none;")], 2);
-}
-
-#[test]
 fn random_numbers_are_got_many_at_a_time_and_given_once() {
     let mesh = Mesh::new();
     let mut vm = mesh.vm();
-    let (root, _) = vm.configure(GOOD.as_bytes());
+    let root = vm.configure(GOOD.as_bytes());
     vm.state().random = 0;
     let mut cookies = std::collections::BTreeSet::new();
     let mut asked = 0;
     for _ in 0..100 {
         // What the host would give next, should it be asked.
         vm.state().random += 1_000;
-        vm.state().response.clear();
         let calls = calls(&mut vm, root);
         asked += calls.iter().filter(|call| *call == "random").count();
         let set = host::joined(&vm.state().response, "set-cookie");
@@ -622,7 +665,7 @@ fn random_numbers_are_got_many_at_a_time_and_given_once() {
 fn bucket_behind(others: &str, lines: usize) -> Vec<u8> {
     let mesh = Mesh::new();
     let mut vm = mesh.vm();
-    let (root, _) = vm.configure(GOOD.as_bytes());
+    let root = vm.configure(GOOD.as_bytes());
     let stream = vm.stream(root);
     let line = |value: &str| ("cookie".to_owned(), value.as_bytes().to_vec());
     let mut request: Headers = (1..lines).map(|_| line(others)).collect();
@@ -653,7 +696,7 @@ fn the_identity_is_found_behind_many_cookies() {
 fn what_ends_without_a_response_leaves_nothing_and_what_waits_is_kept() {
     let mesh = Mesh::new();
     let mut vm = mesh.vm();
-    let (root, _) = vm.configure(GOOD.as_bytes());
+    let root = vm.configure(GOOD.as_bytes());
     let begin = |vm: &mut Vm| {
         let stream = vm.stream(root);
         vm.state().request = vec![(":path".to_owned(), b"/".to_vec())];
@@ -676,7 +719,7 @@ fn what_ends_without_a_response_leaves_nothing_and_what_waits_is_kept() {
     }
     assert_eq!(vm.pages(), pages, "memory that stays");
     for stream in waiting {
-        vm.state().response.clear();
+        vm.state().response = marked();
         vm.response(stream);
         let set = host::joined(&vm.state().response, "set-cookie");
         assert!(set.is_some(), "it still knows its new user");
@@ -690,18 +733,73 @@ fn updates_leave_no_memory() {
     let mut vm = mesh.vm();
     let json = by_host(256);
     let mut old = None;
-    let mut pages = 0;
+    let (mut pages, mut definitions) = (0, 0);
     for update in 0..300 {
-        let (root, taken) = vm.configure(json.as_bytes());
-        assert!(taken);
+        // Good and wrong ones in turn.
+        let root = vm.configure(if update % 3 == 2 { BAD } else { &json }.as_bytes());
+        assert!(!calls(&mut vm, root).is_empty());
         if let Some(old) = old.replace(root) {
             vm.end(old);
+        }
+        if update == 2 {
+            definitions = mesh.proxy.borrow().definitions;
         }
         if update == 150 {
             pages = vm.pages();
         }
     }
-    assert_eq!(vm.pages(), pages, "memory that stays");
+    assert_eq!(vm.pages(), pages, "memory that stays in the module");
+    let now = mesh.proxy.borrow().definitions;
+    assert_eq!(now, definitions, "memory that stays in Envoy");
+}
+
+// -- Series ---------------------------------------------------------------------------
+
+#[test]
+fn a_proxy_has_at_most_4096_series_however_many_vms_and_rollouts_it_has() {
+    let mesh = Mesh::new();
+    let mut vms: Vec<(Vm, i32)> = (0..3)
+        .map(|_| {
+            let mut vm = mesh.vm();
+            let root = vm.configure(GOOD.as_bytes());
+            (vm, root)
+        })
+        .collect();
+    let mut count = |which: usize, rollout: usize| {
+        let (vm, root) = &mut vms[which];
+        let stream = vm.stream(*root);
+        vm.state().request = vec![("cookie".to_owned(), RETURNING.into())];
+        vm.request(stream);
+        let (name, mark) = marked().pop().expect("the mark");
+        let mark = String::from_utf8(mark).unwrap();
+        let mark = mark.replace("/shop", &format!("/r{rollout}"));
+        vm.state().response = vec![(":status".to_owned(), b"200".to_vec()), (name, mark.into())];
+        vm.response(stream);
+        vm.end(stream);
+    };
+    const ROLLOUTS: usize = 6_000;
+    for rollout in 0..ROLLOUTS {
+        // The VMs meet most of them in orders of their own, and each at last.
+        for which in 0..3 {
+            count(which, (rollout * (which + 1)) % ROLLOUTS);
+        }
+    }
+    let metrics = &mesh.proxy.borrow().metrics;
+    // The rest of 4,096 is for series without a name.
+    assert!(
+        (3_900..=4_096).contains(&metrics.len()),
+        "{}",
+        metrics.len()
+    );
+    let total: u64 = metrics
+        .iter()
+        .filter(|(name, _)| name.ends_with("bluegreen_responses_total"))
+        .map(|(_, count)| count)
+        .sum();
+    assert_eq!(total, 3 * ROLLOUTS as u64, "no response is lost");
+    let other = "bg_rollout=.=other;.;bg_version=.=other;.;bg_source=.=identity-cookie;.;\
+                 bg_code=.=2xx;.;bluegreen_responses_total";
+    assert!(metrics[other] > 1_000);
 }
 
 // -- A million requests of random bytes -----------------------------------------------
@@ -728,7 +826,7 @@ impl Random {
     }
 }
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 14] = [
     ":authority",
     ":path",
     ":scheme",
@@ -740,11 +838,13 @@ const NAMES: [&str; 12] = [
     "x-forwarded-proto",
     "x-served-version",
     "set-cookie",
+    "cache-control",
+    "x-bluegreen-route",
     "x-other",
 ];
 
 /// Values that come close to what the filter looks for.
-const VALUES: [&[u8]; 16] = [
+const VALUES: [&[u8]; 18] = [
     b"",
     b"green",
     b"none",
@@ -760,6 +860,8 @@ const VALUES: [&[u8]; 16] = [
     b"bluegreen-id=\"00c0ffee00c0ffee\"; bluegreen-pin=blue",
     b"bluegreen-id=; bluegreen-id; =; ;;",
     b"bluegreen-pin=none; bluegreen-id=\xff\xff",
+    b"public, s-maxage=60",
+    b"via_upstream outbound|80|blue|shop /namespaces/ns/virtual-service/web",
     b"\xff\xfe\x80\x00,;=\"",
 ];
 
@@ -802,11 +904,11 @@ fn a_million_random_requests_neither_trap_nor_leave_anything() {
     let mut vm = mesh.vm();
     vm.state().records = false;
     let hosts: Vec<String> = (0..256)
-        .map(|i| format!(r#"{{"name": "r{i}", "hosts": ["h{i}.example", "*.b{i}.example"], "versions": ["blue", "green"]}}"#))
+        .map(|i| format!(r#""r{i}": {{"hosts": ["h{i}.example", "*.b{i}.example"]}}"#))
         .collect();
     let many = format!(
-        r#"{{"role": "gateway", "rollouts": [{}, {{"name": "rest", "versions": ["blue", "green"]}}]}}"#,
-        hosts[..255].join(",")
+        r#"{{"role": "gateway", "rollouts": {{{}}}}}"#,
+        hosts.join(",")
     );
     let query = r#""pin": {"query": "version-pin"}, "identity": {"header": "x-user-id"}"#;
     let configurations = [
@@ -815,35 +917,21 @@ fn a_million_random_requests_neither_trap_nor_leave_anything() {
         GOOD.replace("gateway", "server"),
         GOOD.replace(r#""role""#, &format!(r#"{query}, "role""#)),
         GOOD.replace(
-            r#""name""#,
-            r#""hosts": ["*.shop.example"], "pathPrefixes": ["/"], "name""#,
+            r#""role""#,
+            r#""rollouts": {"a": {"hosts": ["*.shop.example"], "pathPrefixes": ["/"], "pin": null}},
+               "identity": {"first": "cookie", "header": "x-user-id", "cookie": {"mint": false}}, "role""#,
         ),
         many,
         BAD.to_owned(),
     ];
-    mesh.proxy.borrow_mut().properties.extend([
-        (
-            "xds.node.metadata.LABELS.version".to_owned(),
-            b"green".to_vec(),
-        ),
-        (
-            "xds.cluster_name".to_owned(),
-            b"outbound|80|green|\xff".to_vec(),
-        ),
-        ("response.code_details".to_owned(), b"via_upstream".to_vec()),
-    ]);
-    let name = |name: String| {
-        let properties = &mut mesh.proxy.borrow_mut().properties;
-        properties.insert("plugin_name".to_owned(), name.into_bytes());
-    };
+    let label = "xds.node.metadata.LABELS.version".to_owned();
+    let label = (label, b"green".to_vec());
+    mesh.proxy.borrow_mut().properties.extend([label]);
     let mut roots = Vec::new();
     for (i, json) in configurations.iter().enumerate() {
-        name(format!("plugin-{i}"));
-        let (root, taken) = vm.configure(json.as_bytes());
-        assert!(taken, "{:?}", mesh.log());
-        roots.push(root);
+        mesh.name(&format!("plugin-{i}"));
+        roots.push(vm.configure(json.as_bytes()));
     }
-    let counters = mesh.proxy.borrow().counters.len();
 
     let mut random = Random(7);
     let mut half = 0;
@@ -857,6 +945,9 @@ fn a_million_random_requests_neither_trap_nor_leave_anything() {
         // Some callers leave before there is a response.
         if random.below(16) != 0 {
             vm.state().response = headers(&mut random, rarity);
+            if random.below(2) == 0 {
+                vm.state().response.extend(marked());
+            }
             vm.response(stream);
         }
         vm.end(stream);
@@ -865,5 +956,7 @@ fn a_million_random_requests_neither_trap_nor_leave_anything() {
         }
     }
     assert_eq!(vm.pages(), half, "memory that stays");
-    assert_eq!(mesh.proxy.borrow().counters.len(), counters, "a new metric");
+    // Two of the values are routes, and each has a source and a code of these.
+    let metrics = mesh.proxy.borrow().metrics.len();
+    assert!(metrics < 400, "{metrics} metrics: strangers make them");
 }

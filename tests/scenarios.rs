@@ -8,17 +8,18 @@ mod host;
 mod table;
 
 use bluegreen::core::config::{self, Config};
-use bluegreen::core::decision::{self, Edit};
-use bluegreen::core::facts::{Bytes, RequestFacts, ResponseFacts};
-use bluegreen::core::metrics::{Counters, Reason};
+use bluegreen::core::decision::{self, Caller, Edit, Memory};
+use bluegreen::core::host::ServiceNames;
+use bluegreen::core::metrics::{CounterId, Counters, Registry};
 use bluegreen::core::role::{Placement, Role};
+use bluegreen::core::{cache_control, headers};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use table::{Direction, Headers, Outcome, Row, Upstream};
+use table::{Direction, Headers, Hop, Outcome, RouteKind, Row};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -54,209 +55,245 @@ fn judge(row: &Row, outcome: &Outcome, calls: Option<Vec<String>>) -> Result<(),
     }
 }
 
-// -- The module ---------------------------------------------------------------------
+/// A proxy with the filter in one of the worlds.
+trait World: Sized {
+    /// Starts it for a hop; an error says why its configuration is wrong.
+    fn start(hop: &Hop) -> Result<Self, Failed>;
+    /// Lets the filter change the headers of a request.
+    fn request(&mut self, headers: Headers) -> Headers;
+    /// Lets the filter change the headers of the response to it.
+    fn response(&mut self, headers: Headers) -> Headers;
+    /// The counters that grew.
+    fn counts(&self) -> BTreeMap<String, u64>;
+}
 
-fn in_module(row: &Row, module: &wasmi::Module) -> Result<(), Failed> {
-    let proxy = Rc::new(RefCell::new(host::Proxy::default()));
-    let properties = [
-        (
-            "xds.node.id".to_owned(),
-            row.proxy.node.clone().into_bytes(),
-        ),
-        ("plugin_name".to_owned(), b"bluegreen".to_vec()),
-    ];
-    let labels = row.proxy.labels.iter().map(|(key, value)| {
-        let path = format!("xds.node.metadata.LABELS.{key}");
-        (path, value.clone().into_bytes())
-    });
-    proxy.borrow_mut().properties.extend(properties);
-    proxy.borrow_mut().properties.extend(labels);
-
-    let mut vm = host::Vm::start(module, &proxy);
-    let (root, taken) = vm.configure(row.json().to_string().as_bytes());
-    if !taken
-        || !proxy
-            .borrow()
-            .log
-            .iter()
-            .all(|line| line.contains("no label"))
-    {
-        return Err(format!("refused: {:#?}", proxy.borrow().log).into());
+/// Sends the row's request through its proxies, and the response back.
+fn play<W: World>(row: &Row) -> Result<(Outcome, W), Failed> {
+    let mut outcome = Outcome::default();
+    let mut request = row.request();
+    let mut front = row
+        .front()
+        .map(|hop| W::start(&hop).map(|world| (hop, world)))
+        .transpose()?;
+    if let Some((_, front)) = &mut front {
+        request = front.request(request);
+        outcome.between.clone_from(&request);
     }
-    let set = |path: &str, value: Option<Vec<u8>>| {
-        let properties = &mut proxy.borrow_mut().properties;
-        match value {
-            Some(value) => properties.insert(path.to_owned(), value),
-            None => properties.remove(path),
-        };
-    };
-    let direction: i64 = match row.proxy.direction {
+    let own = row.own();
+    let mut world = W::start(&own)?;
+    // Where the route has no name of ours, Envoy passes the filter over.
+    let runs = own.route != RouteKind::Unnamed;
+    let from_front = request.clone();
+    if runs {
+        request = world.request(request);
+    }
+    outcome.upstream.clone_from(&request);
+    let upstream = row.route(&request);
+    outcome.version = upstream.version;
+    let mut response = upstream.response;
+    if runs {
+        response = world.response(response);
+    }
+    own.unmark(&mut response);
+    outcome.counts = world.counts();
+    if let Some((hop, front)) = &mut front {
+        response = front.response(Row::behind_front(hop, &from_front, response));
+        hop.unmark(&mut response);
+        for (name, count) in front.counts() {
+            *outcome.counts.entry(name).or_default() += count;
+        }
+    }
+    outcome.client = response;
+    Ok((outcome, world))
+}
+
+fn direction(hop: &Hop) -> i64 {
+    match hop.proxy.direction {
         Direction::None => 0,
         Direction::Inbound => 1,
         Direction::Outbound => 2,
-    };
-    set(
-        "xds.listener_direction",
-        Some(direction.to_le_bytes().into()),
-    );
+    }
+}
 
-    let stream = vm.stream(root);
-    vm.state().request = row.request();
-    vm.request(stream);
-    let upstream = row.route(&vm.state().request);
-    set("xds.cluster_name", upstream.cluster.map(Into::into));
-    set("response.code_details", Some(upstream.code_details.into()));
-    vm.state().response = upstream.response;
-    vm.response(stream);
-    vm.end(stream);
+// -- The module ---------------------------------------------------------------------
 
-    let counters = &proxy.borrow().counters;
-    let grown = counters.iter().filter(|(_, count)| **count > 0);
-    let outcome = Outcome {
-        upstream: vm.state().request.clone(),
-        client: vm.state().response.clone(),
-        version: upstream.version,
-        counts: grown.map(|(name, count)| (name.clone(), *count)).collect(),
-        calls: vm.state().calls.clone(),
-    };
+/// The module in the interpreter.
+struct Module {
+    proxy: Rc<RefCell<host::Proxy>>,
+    vm: host::Vm,
+    root: i32,
+    stream: i32,
+}
+
+thread_local! {
+    static MODULE: RefCell<Option<Arc<wasmi::Module>>> = const { RefCell::new(None) };
+}
+
+fn in_module(row: &Row, module: &Arc<wasmi::Module>) -> Result<(), Failed> {
+    MODULE.set(Some(Arc::clone(module)));
+    let (mut outcome, mut world) = play::<Module>(row)?;
+    outcome.calls.clone_from(&world.vm.state().calls);
     judge(row, &outcome, row.calls.clone())
+}
+
+impl World for Module {
+    fn start(hop: &Hop) -> Result<Self, Failed> {
+        let proxy = Rc::new(RefCell::new(host::Proxy::default()));
+        let labels = hop.proxy.labels.iter().map(|(key, value)| {
+            let path = format!("xds.node.metadata.LABELS.{key}");
+            (path, value.clone().into_bytes())
+        });
+        let properties = [
+            ("xds.node.id", hop.proxy.node.as_bytes()),
+            ("plugin_name", b"bluegreen"),
+            ("xds.listener_direction", &direction(hop).to_le_bytes()),
+        ];
+        let properties = properties.map(|(path, value)| (path.to_owned(), value.to_vec()));
+        proxy.borrow_mut().properties.extend(properties);
+        proxy.borrow_mut().properties.extend(labels);
+        let module = MODULE.with_borrow(Clone::clone).expect("it was set");
+        let mut vm = host::Vm::start(&module, &proxy);
+        let root = vm.configure(hop.config.to_string().as_bytes());
+        let log = &proxy.borrow().log;
+        if !log.iter().all(|line| line.contains("no label")) {
+            return Err(format!("refused: {log:#?}").into());
+        }
+        let stream = vm.stream(root);
+        Ok(Self {
+            proxy: Rc::clone(&proxy),
+            vm,
+            root,
+            stream,
+        })
+    }
+
+    fn request(&mut self, headers: Headers) -> Headers {
+        self.stream = self.vm.stream(self.root);
+        self.vm.state().request = headers;
+        self.vm.request(self.stream);
+        self.vm.state().request.clone()
+    }
+
+    fn response(&mut self, headers: Headers) -> Headers {
+        self.vm.state().response = headers;
+        self.vm.response(self.stream);
+        self.vm.end(self.stream);
+        self.vm.state().response.clone()
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        let metrics = &self.proxy.borrow().metrics;
+        let grown = metrics.iter().filter(|(_, count)| **count > 0);
+        grown.map(|(name, count)| (name.clone(), *count)).collect()
+    }
 }
 
 // -- The core -----------------------------------------------------------------------
 
-/// A message of the row as facts, and what was asked of it.
-struct Facts<'r> {
-    headers: &'r Headers,
-    all: bluegreen::core::headers::Headers<'r>,
-    upstream: Option<&'r Upstream>,
-    asked: &'r RefCell<Vec<String>>,
-}
-
-impl Facts<'_> {
-    fn ask(&self, question: String) {
-        self.asked.borrow_mut().push(question);
-    }
-
-    fn first(&self, name: &str) -> Option<Bytes<'_>> {
-        self.ask(format!("get {name}"));
-        let field = self.headers.iter().find(|(header, _)| header == name)?;
-        Some(field.1.as_slice().into())
-    }
-}
-
-impl RequestFacts for Facts<'_> {
-    fn headers(&self) -> &bluegreen::core::headers::Headers<'_> {
-        self.ask("get all headers".to_owned());
-        &self.all
-    }
-
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        self.first(name)
-    }
-
-    fn random(&self) -> Option<u64> {
-        self.ask("random".to_owned());
-        Some(0x5eed_0000_1111_2222)
-    }
-}
-
-impl ResponseFacts for Facts<'_> {
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        self.first(name)
-    }
-
-    fn code_details(&self) -> Option<Bytes<'_>> {
-        self.ask("property response.code_details".to_owned());
-        self.upstream
-            .map(|upstream| upstream.code_details.as_bytes().into())
-    }
-
-    fn cluster(&self) -> Option<Bytes<'_>> {
-        self.ask("property xds.cluster_name".to_owned());
-        Some(self.upstream?.cluster?.as_bytes().into())
-    }
+/// The core with the fewest lines around it that make a proxy.
+struct Core {
+    config: Config,
+    role: Role,
+    services: Option<ServiceNames>,
+    own_version: Option<String>,
+    memory: Option<Memory>,
+    counters: Counters,
+    tally: Tally,
 }
 
 fn in_core(row: &Row) -> Result<(), Failed> {
-    let config = config::parse(row.json().to_string().as_bytes())
-        .map_err(|errors| format!("{errors:#?}"))?;
-    let placement = Placement::of(config.role, row.proxy.node.as_bytes());
-    let asked = RefCell::new(Vec::new());
-    let role = placement.role(|| {
-        asked
-            .borrow_mut()
-            .push("property xds.listener_direction".to_owned());
-        row.proxy.direction == Direction::Inbound
-    });
-    let label = row.proxy.labels.get(&*config.tag.label);
-    let own = label
-        .filter(|_| placement.allows(Role::Server))
-        .and_then(|label| config::label_value(label.as_bytes()));
+    let (outcome, _) = play::<Core>(row)?;
+    // The hostcalls are the filter's.
+    judge(row, &outcome, None)
+}
 
-    let mut tally = Tally::new(&config, placement);
-    let mut request = row.request();
-    let facts = Facts {
-        headers: &request.clone(),
-        all: bluegreen::core::headers::Headers::new(host::serialized(&request).into()),
-        upstream: None,
-        asked: &asked,
-    };
-    let decision = decision::request(&config, role, own.as_deref(), &facts);
-    if let Some(decision) = &decision {
-        edit(&mut request, config.pin_header(), decision.pin);
-        let bucket = match decision.bucket {
-            Edit::Set(bucket) => Edit::Set(bucket.to_string()),
+impl World for Core {
+    fn start(hop: &Hop) -> Result<Self, Failed> {
+        let config = config::parse(hop.config.to_string().as_bytes())
+            .map_err(|errors| errors.to_string())?;
+        let node = hop.proxy.node.as_bytes();
+        let role = Placement::of(config.role, node).role(|| direction(hop) == 1);
+        let label = hop.proxy.labels.get(&*config.mesh.tag.label);
+        Ok(Self {
+            role,
+            services: ServiceNames::of_node(node),
+            own_version: label.and_then(|label| config::label_value(label.as_bytes())),
+            memory: None,
+            counters: Counters::default(),
+            tally: Tally::default(),
+            config,
+        })
+    }
+
+    fn request(&mut self, mut request: Headers) -> Headers {
+        let caller = match self.role {
+            Role::Server => return request,
+            Role::Gateway => Caller::Stranger,
+            Role::Client => Caller::Workload(self.services.as_ref()),
+        };
+        let all = headers::Headers::new(host::serialized(&request).into());
+        let decision =
+            decision::request(&self.config, caller, &all, || Some(0x5eed_0000_1111_2222));
+        let settings = self.config.settings(decision.memory.settings());
+        let pin = match decision.pin {
+            Edit::Set(value) => Edit::Set(value.bytes().to_vec()),
             Edit::Remove => Edit::Remove,
             Edit::Keep => Edit::Keep,
         };
-        edit(&mut request, &config.bucket_header, bucket);
-        tally.rejected(&decision.rejected);
-    }
-    let upstream = row.route(&request);
-    let mut response = upstream.response.clone();
-    if let Some(decision) = decision {
-        let facts = Facts {
-            headers: &upstream.response,
-            all: bluegreen::core::headers::Headers::default(),
-            upstream: Some(&upstream),
-            asked: &asked,
+        edit(&mut request, settings.pin_header(), pin);
+        let mut buffer = itoa::Buffer::new();
+        let bucket = match decision.bucket {
+            Edit::Set(bucket) => Edit::Set(bucket.digits(&mut buffer).to_vec()),
+            Edit::Remove => Edit::Remove,
+            Edit::Keep => Edit::Keep,
         };
-        let decision = decision::response(&config, own.as_deref(), decision.memory, &facts);
-        edit(&mut response, &config.tag.header, decision.tag);
-        if let Some(told) = decision.told {
-            edit(&mut response, config.pin_header(), Edit::Set(told));
+        edit(&mut request, &self.config.bucket_header, bucket);
+        if let Some(line) = decision.cookie {
+            edit(&mut request, "cookie", Edit::Set(line));
         }
-        response.extend(
-            decision
-                .cookies
-                .into_iter()
-                .map(|line| ("set-cookie".to_owned(), line)),
-        );
-        tally.rejected(&decision.rejected);
-        tally.count(
-            decision
-                .counted
-                .and_then(|counted| tally.counters.responses(counted)),
-        );
+        self.memory = Some(decision.memory);
+        request
     }
-    let outcome = Outcome {
-        upstream: request,
-        client: response,
-        version: upstream.version,
-        counts: tally.counts,
-        calls: asked.take(),
-    };
-    // The core asks; the hostcalls that write are the filter's.
-    let asks = |call: &String| {
-        ["get ", "property ", "random"]
-            .iter()
-            .any(|ask| call.starts_with(ask))
-    };
-    let calls = row
-        .calls
-        .clone()
-        .map(|calls| calls.into_iter().filter(asks).collect());
-    judge(row, &outcome, calls)
+
+    fn response(&mut self, mut response: Headers) -> Headers {
+        let Some(memory) = self.memory.take() else {
+            if let Some(own) = &self.own_version {
+                edit(
+                    &mut response,
+                    &self.config.mesh.tag.header,
+                    Edit::Set(own.as_str()),
+                );
+            }
+            return response;
+        };
+        let all = headers::Headers::new(host::serialized(&response).into());
+        let Some(decision) = decision::response(&self.config, &memory, &all) else {
+            return response;
+        };
+        let settings = self.config.settings(memory.settings());
+        edit(&mut response, &settings.tag.header, decision.tag);
+        if let Some(told) = decision.told {
+            edit(&mut response, settings.pin_header(), Edit::Set(told));
+        }
+        if decision.is_private {
+            let private = Edit::Set(cache_control::PRIVATE);
+            edit(&mut response, "cache-control", private);
+        }
+        let cookies = decision.cookies.into_iter();
+        response.extend(cookies.map(|line| ("set-cookie".to_owned(), line)));
+        let mut ids = Vec::new();
+        self.counters
+            .each(&decision.counted, &mut self.tally, |id| ids.push(id));
+        for id in ids {
+            let name = self.tally.names[id as usize].clone();
+            *self.tally.counts.entry(name).or_default() += 1;
+        }
+        response
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        self.tally.counts.clone()
+    }
 }
 
 fn edit(headers: &mut Headers, name: &str, edit: Edit<impl Into<Vec<u8>>>) {
@@ -270,36 +307,19 @@ fn edit(headers: &mut Headers, name: &str, edit: Edit<impl Into<Vec<u8>>>) {
 }
 
 /// Counters by name, as the host would keep them.
+#[derive(Default)]
 struct Tally {
     names: Vec<String>,
-    counters: Counters,
     counts: BTreeMap<String, u64>,
 }
 
-impl Tally {
-    fn new(config: &Config, placement: Placement) -> Self {
-        let mut names = Vec::new();
-        let counters = Counters::define(config, placement, |name| {
-            names.push(name.to_owned());
-            u32::try_from(names.len() - 1).ok()
-        });
-        Self {
-            names,
-            counters,
-            counts: BTreeMap::new(),
-        }
+impl Registry for Tally {
+    fn admits(&mut self, _: &str) -> bool {
+        true
     }
 
-    fn rejected(&mut self, reasons: &[Reason]) {
-        for reason in reasons {
-            self.count(self.counters.rejected(*reason));
-        }
-    }
-
-    fn count(&mut self, counter: Option<u32>) {
-        if let Some(id) = counter {
-            let name = self.names[id as usize].clone();
-            *self.counts.entry(name).or_default() += 1;
-        }
+    fn define(&mut self, name: &str) -> Option<CounterId> {
+        self.names.push(name.to_owned());
+        u32::try_from(self.names.len() - 1).ok()
     }
 }

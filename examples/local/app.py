@@ -1,7 +1,7 @@
-"""A shop in two versions, blue and green: `python3 app.py blue 18086`.
+"""An application in a version, such as `blue` or `stock-green`, or in the only one.
 
-`/json` says which version answers and what it was told about the user; every other
-path is a page in the version's colour that says the same.
+`python3 app.py blue 18086`: `/json` says which version answers and what it was told
+about the user; every other path is a page in the version's colour that says the same.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COLOURS = {"blue": ("#1d4ed8", "#60a5fa"), "green": ("#15803d", "#4ade80")}
+GREY = ("#334155", "#94a3b8")
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -47,7 +48,7 @@ PAGE = """<!doctype html>
 """
 
 
-class Shop(BaseHTTPRequestHandler):
+class Application(BaseHTTPRequestHandler):
     """One connection of a caller, kept alive."""
 
     protocol_version = "HTTP/1.1"
@@ -64,23 +65,26 @@ class Shop(BaseHTTPRequestHandler):
             self._answer("text/html; charset=utf-8", self._page(bucket, pin))
 
     def _page(self, bucket: str | None, pin: str | None) -> str:
-        if pin == self.version:
+        colour = self.version.rpartition("-")[2]
+        # A weight is a share of 100 here, so the last two digits decide.
+        place = int(bucket) % 100 if bucket else None
+        if colour not in COLOURS:
+            why = "of which there is one version, for everybody."
+        elif pin == colour:
             why = f"because you pinned {pin}, whatever the weights are."
-        elif bucket:
-            why = (
-                f"because your bucket is {int(bucket)}, and {self.version} has it now."
-            )
+        elif place is not None:
+            why = f"because your bucket is {place}, and {self.version} has it now."
         else:
             why = "by chance: nobody said who you are."
-        dark, light = COLOURS[self.version]
+        dark, light = COLOURS.get(colour, GREY)
         return PAGE.format(
             version=self.version,
             why=why,
             dark=dark,
             light=light,
-            bucket=bucket or "",
-            place=int(bucket or 0) + 0.5,
-            hidden="" if bucket else "hidden",
+            bucket="" if place is None else place,
+            place=(place or 0) + 0.5,
+            hidden="hidden" if place is None else "",
         )
 
     def _answer(self, kind: str, text: str) -> None:
@@ -101,10 +105,15 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, *request: object) -> None:
+        """Nothing when a proxy stops in the middle of a request."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(*request)
+
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or sys.argv[1] not in COLOURS:
-        sys.exit("usage: app.py blue|green PORT")
-    Shop.version = sys.argv[1]
+    if len(sys.argv) != 3:
+        sys.exit("usage: app.py VERSION PORT")
+    Application.version = sys.argv[1]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    Server(("127.0.0.1", int(sys.argv[2])), Shop).serve_forever()
+    Server(("127.0.0.1", int(sys.argv[2])), Application).serve_forever()

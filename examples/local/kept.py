@@ -3,11 +3,13 @@
 import re
 import time
 from pathlib import Path
+from textwrap import shorten
 
-from mesh import ROOT, ROUTES, Mesh
+from mesh import DOCS, ROOT, ROUTES, STOCK, Mesh
 from show import console
 
 POLL_SECONDS = 0.2
+MOST_LETTERS = 320
 
 
 def keep(mesh: Mesh) -> None:
@@ -18,10 +20,12 @@ It keeps running. Ctrl-C ends it.
 
   In a browser   [bold]{mesh.url}/[/]
   Pin yourself   [bold]{mesh.url}/?version-pin=green[/]   (none: no longer)
-  With curl      [bold]curl -si -H 'x-version-pin: green' {mesh.json_url}[/]
+  Services       [bold]http://{mesh.authority(STOCK)}/[/]
+  Not part of it [bold]http://{mesh.authority(DOCS)}/[/]
+  With curl      [bold]curl -si -H 'x-version-pin: green' {mesh.authority()}/json[/]
   The counters   [bold]curl -s {mesh.admin_url}/stats | grep bluegreen[/]
 
-  Change the two weights at the end of [bold]{file}[/] and save.
+  Change the two weights of shop in [bold]{file}[/] and save.
 """)
     seen = _state(ROUTES)
     while True:
@@ -42,7 +46,9 @@ def _apply(mesh: Mesh) -> None:
         return
     said = re.findall(r"Filesystem config update .*", mesh.gateway.tail())
     console.print("  [red]Envoy keeps the old routes.[/] It says:")
-    console.print("  " + (said or ["nothing"])[-1], markup=False)
+    # It ends with the whole configuration.
+    reason = shorten((said or ["nothing"])[-1], MOST_LETTERS, placeholder=" …")
+    console.print(f"  {reason}", markup=False)
 
 
 def _state(file: Path) -> tuple[int, int] | None:

@@ -1,7 +1,9 @@
 """How the demo looks: 80 columns, with or without colours."""
 
+from collections.abc import Mapping, Sequence
+from textwrap import wrap
+
 from rich.console import Console
-from rich.padding import Padding
 from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
@@ -39,19 +41,24 @@ def command(line: str, answer: str) -> None:
     """A command as one would type it, and its answer."""
     console.print(f"  [bold]$ {line}[/]", soft_wrap=True)
     for text in answer.strip().splitlines():
-        console.print(Padding(Text(text.strip(), style="dim"), (0, 0, 0, 2)))
+        for piece in wrap(text, WIDTH - 2, subsequent_indent="  "):
+            console.print(f"  {piece}", style="dim", markup=False)
     console.print()
 
 
-def share(version: str, count: int, total: int) -> Text:
-    """A version's share as a bar."""
-    shade, colour = SHADES[version]
-    cells = round(CELLS * count / total)
-    line = Text(f"  {version:<6}")
-    line.append(shade * cells, colour)
-    line.append("·" * (CELLS - cells), "dim")
-    line.append(f"  {count} of {total}")
-    return line
+def shares(counts: Mapping[str, int], versions: Sequence[str]) -> None:
+    """Each version's share of the whole as a bar."""
+    total = sum(counts[version] for version in versions)
+    width = max(map(len, versions))
+    for version in versions:
+        shade, colour = SHADES[version.rpartition("-")[2]]
+        cells = round(CELLS * counts[version] / total)
+        line = Text(f"  {version:<{width}} ")
+        line.append(shade * cells, colour)
+        line.append("·" * (CELLS - cells), "dim")
+        line.append(f"  {counts[version]} of {total}")
+        console.print(line)
+    console.print()
 
 
 def by_bucket(versions: dict[int, str]) -> Text:

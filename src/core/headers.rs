@@ -29,13 +29,64 @@ impl<'h> Headers<'h> {
         self.all(name).next()
     }
 
+    /// Returns the first values of several headers, looked for in one go.
+    #[must_use]
+    pub fn first_of<const N: usize>(&self, names: [&str; N]) -> [Found<'_>; N] {
+        let mut found = [Found::default(); N];
+        let lengths = names
+            .iter()
+            .fold(0, |all, name| all | length_bit(name.len()));
+        for (name, value) in fields(&self.0, lengths) {
+            for (found, wanted) in found.iter_mut().zip(names) {
+                if name.len() == wanted.len() && name == wanted.as_bytes() {
+                    found.is_alone = found.first.is_none();
+                    found.first = found.first.or(Some(value));
+                }
+            }
+        }
+        found
+    }
+
     /// Returns all values of a header, in order.
     pub fn all<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s [u8]> {
         values(&self.0, name)
     }
 }
 
+/// A header that was looked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Found<'s> {
+    /// Its first value.
+    pub first: Option<&'s [u8]>,
+    /// Whether it is there once, and not more often.
+    pub is_alone: bool,
+}
+
+impl Found<'_> {
+    /// Returns whether this is the header's one value.
+    #[must_use]
+    pub fn is_only(&self, value: &[u8]) -> bool {
+        self.is_alone && self.first == Some(value)
+    }
+}
+
 fn values<'b>(map: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]> {
+    let of_name =
+        move |(field, _): &(&[u8], &[u8])| field.len() == name.len() && *field == name.as_bytes();
+    let lengths = length_bit(name.len());
+    fields(map, lengths).filter(of_name).map(|(_, value)| value)
+}
+
+/// Returns the bit that stands for names of this length, and of some others. It spares a
+/// look at most names of a message.
+fn length_bit(length: usize) -> u64 {
+    let length = u32::try_from(length % 64).unwrap_or_default();
+    1_u64.rotate_left(length)
+}
+
+/// Returns, in order, the names whose lengths have one of these bits, and the values.
+/// What has wrong sizes is left out, or has other bytes of the map for name and value.
+fn fields(map: &[u8], lengths: u64) -> impl Iterator<Item = (&[u8], &[u8])> {
     let (sizes, fields) = parts(map).unwrap_or_default();
     let mut next = 0_usize;
     sizes.iter().filter_map(move |[of_name, of_value]| {
@@ -44,10 +95,11 @@ fn values<'b>(map: &'b [u8], name: &str) -> impl Iterator<Item = &'b [u8]> {
         // Wrong sizes lead to other bytes of the map, or out of it.
         let value = field.wrapping_add(of_name).wrapping_add(1);
         next = value.wrapping_add(of_value).wrapping_add(1);
-        if of_name != name.len() || !fields.get(field..)?.starts_with(name.as_bytes()) {
+        if length_bit(of_name) & lengths == 0 {
             return None;
         }
-        fields.get(value..)?.get(..of_value)
+        let name = fields.get(field..)?.get(..of_name)?;
+        Some((name, fields.get(value..)?.get(..of_value)?))
     })
 }
 
@@ -100,6 +152,22 @@ mod tests {
         assert_eq!(headers.first("cook"), None);
         let all: Vec<_> = headers.all("cookie").collect();
         assert_eq!(all, [&b"a=1"[..], b"\xff\0\xff"]);
+    }
+
+    #[test]
+    fn several_headers_are_found_in_one_go() {
+        let bytes = serialized(&[("a", b"1"), ("b", b"2"), ("a", b"3"), ("c", b"")]);
+        let headers = Headers::new(bytes.into());
+        let found = headers.first_of(["c", "a", "d", "b"]);
+        assert_eq!(
+            found.map(|found| found.first),
+            [Some(&b""[..]), Some(b"1"), None, Some(b"2")]
+        );
+        assert_eq!(
+            found.map(|found| found.is_alone),
+            [true, false, false, true]
+        );
+        assert!(found[3].is_only(b"2") && !found[1].is_only(b"1") && !found[2].is_only(b""));
     }
 
     #[test]

@@ -119,7 +119,7 @@ mod tests {
         let long = "a".repeat(300) + ".shop.example";
         assert_eq!(all(&long), [".shop.example", ".example"]);
         let end = format!(".{}", "b".repeat(LONGEST_NAME - 1));
-        assert_eq!(all(&format!("a{end}")), [end.clone()]);
+        assert_eq!(all(&format!("a{end}")).concat(), end);
         assert_eq!(all(&format!("a{end}b")), [""; 0]);
     }
 

@@ -160,17 +160,18 @@ pub type CounterId = u32;
 #[derive(Debug, Default)]
 pub struct Counters {
     by_name: FxHashMap<Box<str>, CounterId>,
-    /// By the way of a request, so that a response's counter is found without making
-    /// its name.
-    by_target: FxHashMap<Box<[u8]>, OfTarget>,
+    /// By the print of a request's way, so that a response's counter is found without
+    /// making its name.
+    by_target: FxHashMap<u64, OfTarget>,
 }
 
-/// The most ways whose counters are kept at hand.
+/// The number of ways at which those kept at hand are let go.
 const MOST_TARGETS: usize = 1024;
 
 /// The counters of one way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OfTarget {
+    target: Box<[u8]>,
     responses: [[Option<CounterId>; Code::LABELS.len()]; SOURCES.len()],
     rejected: [Option<CounterId>; REASONS.len()],
 }
@@ -183,16 +184,15 @@ impl Counters {
         registry: &mut impl Registry,
         mut count: impl FnMut(CounterId),
     ) {
-        let key = counted.target.bytes();
-        if !self.by_target.contains_key(key) {
-            if self.by_target.len() >= MOST_TARGETS {
-                self.by_target.clear();
-            }
-            self.by_target.insert(key.into(), OfTarget::default());
+        let bytes = counted.target.bytes();
+        if self.by_target.len() >= MOST_TARGETS {
+            self.by_target.clear();
         }
-        let Some(of_target) = self.by_target.get_mut(key) else {
-            return;
-        };
+        let of_target = self.by_target.entry(print(bytes));
+        let of_target = of_target.or_insert_with(|| OfTarget::new(bytes));
+        if !same(&of_target.target, bytes) {
+            *of_target = OfTarget::new(bytes);
+        }
         for place in counted.rejected.places() {
             let id = of_target.rejected.get_mut(place).and_then(|id| {
                 *id = id.or_else(|| {
@@ -234,6 +234,38 @@ impl Counters {
     pub fn named(&mut self, name: &str, registry: &mut impl Registry) -> Option<CounterId> {
         known_or_defined(&mut self.by_name, name, registry)
     }
+}
+
+impl OfTarget {
+    fn new(target: &[u8]) -> Self {
+        Self {
+            target: target.into(),
+            responses: Default::default(),
+            rejected: Default::default(),
+        }
+    }
+}
+
+/// Returns a number that nearly always tells these bytes from others. A hash of the
+/// library, and a comparison by the library, take some ten steps a byte in a module.
+fn print(bytes: &[u8]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (words, rest) = bytes.as_chunks();
+    let mix = |print: u64, word: u64| (print ^ word).wrapping_mul(ODD).rotate_left(23);
+    let print = words
+        .iter()
+        .fold(0, |print, word| mix(print, u64::from_le_bytes(*word)));
+    rest.iter()
+        .fold(print, |print, byte| mix(print, u64::from(*byte)))
+}
+
+/// Returns whether two targets are the same bytes.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let ((words, rest), (others, of_other)) = (one.as_chunks::<8>(), other.as_chunks());
+    let equal = |(word, other): (&[u8; 8], &[u8; 8])| {
+        u64::from_le_bytes(*word) == u64::from_le_bytes(*other)
+    };
+    one.len() == other.len() && words.iter().zip(others).all(equal) && rest == of_other
 }
 
 /// Returns the counter of a target by the name that `name` makes of rollout and version.
@@ -405,6 +437,21 @@ mod tests {
         }
         assert!(vm.counts.values().all(|count| *count == 2));
         assert_eq!(vm.counts.len(), MOST_TARGETS + 1);
+    }
+
+    #[test]
+    fn targets_are_told_apart_to_the_last_byte() {
+        let all = ["", "a", "12345678", "12345679", "12345678a", "12345678b"];
+        for one in all {
+            for other in all {
+                let same = same(one.as_bytes(), other.as_bytes());
+                assert_eq!(same, one == other);
+                assert_eq!(
+                    print(one.as_bytes()) == print(other.as_bytes()),
+                    one == other
+                );
+            }
+        }
     }
 
     #[test]

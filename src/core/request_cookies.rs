@@ -2,7 +2,6 @@
 //! asked for.
 
 use super::config::{Cookie, IdentityCookie, Settings};
-use super::headers::Headers;
 use super::identity::CookieId;
 use super::pin::PinRequest;
 
@@ -20,9 +19,9 @@ pub(crate) struct RequestCookies<'h> {
 
 impl<'h> RequestCookies<'h> {
     /// Reads the cookies of all `cookie` lines.
-    pub(crate) fn read(settings: &Settings, headers: &'h Headers<'_>) -> Self {
+    pub(crate) fn read(settings: &Settings, lines: impl Iterator<Item = &'h [u8]>) -> Self {
         let mut cookies = Self::default();
-        for line in headers.all("cookie") {
+        for line in lines {
             settings.cookies.each(line, |cookie, value| match cookie {
                 Cookie::Identity => cookies.add_identity(settings, value),
                 Cookie::Pin => cookies.add_pin(value),

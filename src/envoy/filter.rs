@@ -155,8 +155,8 @@ impl Stream {
         };
         let results = host::Results::begin();
         let headers = results.response_headers();
-        if let Some(decision) = decision::response(&plugin.config, memory, &headers) {
-            plugin.write_response(&decision, memory, vm);
+        if let Some(decision) = decision::response(&plugin.config, &memory, &headers) {
+            plugin.write_response(&decision, &memory, vm);
         }
     }
 }
@@ -208,7 +208,7 @@ impl Plugin {
         }
     }
 
-    fn write_response(&self, decision: &ResponseDecision<'_>, memory: Memory, vm: &mut Vm) {
+    fn write_response(&self, decision: &ResponseDecision<'_>, memory: &Memory, vm: &mut Vm) {
         let settings = self.config.settings(memory.settings());
         let tag = &settings.tag.header;
         match decision.tag {

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples/local"))
 
-from mesh import Mesh
+from mesh import DOCS, STOCK, Mesh
 
 # Without these Chromium looks for its maker's hosts at each start.
 FLAGS = [
@@ -26,6 +26,7 @@ FLAGS = [
 ]
 PICTURES = ROOT / "target/browser"
 PROFILES = 20
+A_FEW_PROFILES = 5
 RELOADS = 10
 
 
@@ -62,23 +63,35 @@ def version(page: Page) -> str:
 
 
 def open_page(profile: BrowserContext, url: str) -> Page:
-    """A new tab."""
+    """A new tab, of an application that takes part."""
     page = profile.new_page()
     response = page.goto(url)
     assert response
     assert response.ok
     assert response.header_value("x-served-version") == version(page)
+    assert response.header_value("x-bluegreen-route") is None
     return page
 
 
-def test_reloads_stay_on_one_colour(mesh: Mesh, profile: BrowserContext) -> None:
-    page = open_page(profile, mesh.url)
+def cookies(profile: BrowserContext) -> dict[str, str]:
+    """All cookies of a profile by their names."""
+    return {cookie["name"]: cookie["value"] for cookie in profile.cookies()}
+
+
+def assert_it_stays(page: Page) -> None:
+    """Reloads give the same version, for the same bucket."""
     first, bucket = version(page), page.get_attribute("body", "data-bucket")
+    assert bucket
     for _ in range(RELOADS):
         page.reload()
         assert version(page) == first
         assert page.get_attribute("body", "data-bucket") == bucket
-    assert version(open_page(profile, f"{mesh.url}/another/page")) == first
+
+
+def test_reloads_stay_on_one_colour(mesh: Mesh, profile: BrowserContext) -> None:
+    page = open_page(profile, mesh.url)
+    assert_it_stays(page)
+    assert version(open_page(profile, f"{mesh.url}/another/page")) == version(page)
 
 
 def test_fresh_profiles_differ(mesh: Mesh, browser: Browser) -> None:
@@ -99,19 +112,72 @@ def test_a_pin_link_moves_the_browser(mesh: Mesh, profile: BrowserContext) -> No
     try:
         page = open_page(profile, mesh.url)
         assert version(page) == "blue"
-        page.goto(f"{mesh.url}/?version-pin=green")
-        assert version(page) == "green"
-        for _ in range(RELOADS):
-            page.goto(mesh.url)
-            assert version(page) == "green", "it stays there without the parameter"
-        page.get_by_text("unpin").click()
-        assert version(page) == "blue", "none gives it back"
-        page.goto(mesh.url)
-        assert version(page) == "blue"
-        names = {cookie["name"] for cookie in profile.cookies()}
-        assert names == {"bluegreen-id"}, "the pin cookie is gone"
+        assert_a_pin_link_moves(page, mesh.url, "green", "blue")
     finally:
         mesh.shift(50)
+
+
+def test_a_pin_link_moves_between_services(mesh: Mesh, profile: BrowserContext) -> None:
+    url = f"http://{mesh.authority(STOCK)}"
+    page = open_page(profile, url)
+    assert_it_stays(page)
+    own = version(page)
+    other = {"stock-blue": "stock-green", "stock-green": "stock-blue"}[own]
+    assert_a_pin_link_moves(page, url, other, own)
+
+
+def assert_a_pin_link_moves(page: Page, url: str, to: str, back: str) -> None:
+    """A link with a pin moves this browser until one with `none` does so again."""
+    page.goto(f"{url}/?version-pin={to.removeprefix('stock-')}")
+    assert version(page) == to
+    for _ in range(RELOADS):
+        page.goto(url)
+        assert version(page) == to, "it stays there without the parameter"
+    page.get_by_text("unpin").click()
+    assert version(page) == back, "none gives it back"
+    page.goto(url)
+    assert version(page) == back
+    assert set(cookies(page.context)) == {"bluegreen-id"}, "the pin cookie is gone"
+
+
+def test_an_application_that_takes_no_part(mesh: Mesh, profile: BrowserContext) -> None:
+    before = mesh.gateway.stats("bluegreen")
+    page = profile.new_page()
+    for query in ("", "?version-pin=green", "?version-pin=none", "?version-pin=!"):
+        response = page.goto(f"http://{mesh.authority(DOCS)}/{query}")
+        assert response
+        assert response.ok
+        assert version(page) == "docs"
+        names = set(response.all_headers())
+        envoys = {"date", "server", "x-envoy-upstream-service-time"}
+        assert names == {"content-type", "content-length"} | envoys
+    assert not cookies(profile)
+    assert mesh.gateway.stats("bluegreen") == before
+
+
+def test_two_gateways_know_one_user(mesh: Mesh, browser: Browser) -> None:
+    with mesh.edge() as edge:
+        for _ in range(A_FEW_PROFILES):
+            with browser.new_context() as profile:
+                page = profile.new_page()
+                first = page.goto(edge.url)
+                assert first
+                assert len(first.header_values("set-cookie")) == 1
+                identity, own = cookies(profile), version(page)
+                assert set(identity) == {"bluegreen-id"}
+                page.reload()
+                assert version(page) == own
+                # Also without the edge: a port is no part of a user's host.
+                assert version(open_page(profile, mesh.url)) == own
+                assert cookies(profile) == identity, "nobody gave another one"
+
+
+def test_a_pin_link_through_two_gateways(mesh: Mesh, profile: BrowserContext) -> None:
+    with mesh.edge() as edge:
+        page = open_page(profile, edge.url)
+        own = version(page)
+        other = {"blue": "green", "green": "blue"}[own]
+        assert_a_pin_link_moves(page, edge.url, other, own)
 
 
 def test_cookies_as_the_browser_stores_them(
@@ -120,7 +186,7 @@ def test_cookies_as_the_browser_stores_them(
     open_page(profile, mesh.url)
     open_page(profile, f"{mesh.url}/?version-pin=green")
     stored = {cookie["name"]: cookie for cookie in profile.cookies()}
-    ages = {"bluegreen-id": 604_800, "bluegreen-pin": 3_600}
+    ages = {"bluegreen-id": 34_560_000, "bluegreen-pin": 3_600}
     assert set(stored) == set(ages)
     for name, age in ages.items():
         cookie = stored[name]

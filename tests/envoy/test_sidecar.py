@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
-from kit import client, istio
+from kit import bucket, client, envoy_filter, istio
 from kit.envoy import Envoy, module, versions
 from kit.upstream import Headers, Upstream
 
-NODE = "sidecar~10.0.0.1~front.shop~shop.svc.cluster.local"
-CONFIG = {"rollouts": [{"name": "myapp", "versions": ["blue", "green"]}]}
+NODE = "sidecar~10.0.0.1~front-1.shop~shop.svc.cluster.local"
+VERSIONS = ("blue", "green")
+WEIGHTS = dict.fromkeys(VERSIONS, 50)
 REQUESTS = 200
 
 
@@ -18,23 +19,24 @@ REQUESTS = 200
 def sidecar(request: pytest.FixtureRequest) -> Iterator[Envoy]:
     """The sidecar of a green pod that calls a service in two versions."""
     with ExitStack() as stack:
-        names = ("own", "blue", "green")
+        names = ("own", *VERSIONS)
         apps = {name: stack.enter_context(Upstream(name)) for name in names}
         own = istio.cluster("inbound|8080||", apps["own"].port)
-        versions = {name: istio.subset_cluster(name) for name in ("blue", "green")}
-        clusters = [istio.cluster(c, apps[name].port) for name, c in versions.items()]
+        callees = {name: istio.subset_cluster(name) for name in VERSIONS}
+        clusters = [istio.cluster(c, apps[name].port) for name, c in callees.items()]
 
-        plugin = istio.plugin(istio.wasm(module(), CONFIG))
-        inbound = [{"match": {"prefix": "/"}, "route": {"cluster": own["name"]}}]
+        plugin = istio.plugin(istio.wasm(module(), {}))
+        inbound = [istio.route("default", {"route": {"cluster": own["name"]}})]
         outbound = [
-            *(istio.pin_route("x-version-pin", v, c) for v, c in versions.items()),
-            istio.weighted_route(
-                dict.fromkeys(versions.values(), 50), "x-bluegreen-bucket"
-            ),
+            *istio.pin_routes("x-version-pin", callees),
+            istio.weighted_route(dict.fromkeys(callees.values(), 50)),
         ]
         listeners = [
-            istio.listener("inbound", "inbound", inbound, plugin),
-            istio.listener("outbound", "outbound", outbound, plugin),
+            istio.listener("inbound", "inbound", inbound, [plugin]),
+            envoy_filter.listener(
+                istio.listener("outbound", "outbound", outbound, [plugin]),
+                envoy_filter.SIDECAR,
+            ),
         ]
         labels = {"version": "green"}
         bootstrap = istio.bootstrap(NODE, labels, listeners, [own, *clusters])
@@ -44,35 +46,57 @@ def sidecar(request: pytest.FixtureRequest) -> Iterator[Envoy]:
 
 def ask(envoy: Envoy, listener: str, headers: dict[str, str]) -> client.Response:
     """A request to one side of the sidecar."""
-    request: Headers = [(":method", b"GET"), (":path", b"/"), (":authority", b"shop")]
-    request += [(name, value.encode()) for name, value in headers.items()]
+    request: Headers = [(":method", b"GET"), (":path", b"/")]
+    fields = {":authority": "stock"} | headers
+    request += [(name, value.encode()) for name, value in fields.items()]
     return client.http1(envoy.port(listener), request)
+
+
+def counts(envoy: Envoy) -> dict[str, int]:
+    """The filter's counters that are not 0."""
+    return {name: n for name, n in envoy.stats("bluegreen").items() if n}
+
+
+def responses(version: str, source: str) -> str:
+    """The name of a counter of responses."""
+    labels = {"rollout": "shop.shop", "version": version, "source": source}
+    labels["code"] = "2xx"
+    told = "".join(f"bg_{name}=.={value};.;" for name, value in labels.items())
+    return f"wasmcustom.{told}bluegreen_responses_total"
 
 
 def test_each_side_plays_its_own_part(sidecar: Envoy) -> None:
     def both(number: int) -> None:
-        bucket = number % 100
-        due = b"green" if bucket >= 50 else b"blue"
-        answer = ask(sidecar, "outbound", {"x-bluegreen-bucket": str(bucket)})
+        due = bucket.picked(number, WEIGHTS).encode()
+        answer = ask(sidecar, "outbound", {"x-bluegreen-bucket": str(number)})
         assert dict(answer.headers)["x-served-version"] == due
         assert answer.body == due
-        answer = ask(sidecar, "inbound", {"x-bluegreen-bucket": str(bucket)})
+        answer = ask(sidecar, "inbound", {"x-bluegreen-bucket": str(number)})
         assert dict(answer.headers)["x-served-version"] == b"green", "its own label"
         assert answer.body == b"own"
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(both, range(REQUESTS)))
 
-    counts = {name: n for name, n in sidecar.stats("bluegreen").items() if n}
-    responses = "wasmcustom.bg_rollout=.=myapp;.;bg_version=.={};.;"
-    responses += "bg_source=.=bucket-header;.;bluegreen_responses_total"
     half = REQUESTS // 2
-    assert counts == {responses.format(v): half for v in ("blue", "green")}
+    expected = {responses(version, "bucket-header"): half for version in VERSIONS}
+    assert counts(sidecar) == expected
 
 
-def test_a_pin_is_routed_outside_and_counted_inside(sidecar: Envoy) -> None:
-    assert ask(sidecar, "outbound", {"x-version-pin": "blue"}).body == b"blue"
-    ask(sidecar, "inbound", {"x-version-pin": "blue"})
-    ask(sidecar, "inbound", {"x-version-pin": "green"})
-    misrouted = "wasmcustom.bg_reason=.=misrouted;.;bluegreen_rejected_total"
-    assert sidecar.stats("misrouted") == {misrouted: 1}
+def test_a_pin_is_routed_outside_and_left_alone_inside(sidecar: Envoy) -> None:
+    answer = ask(sidecar, "outbound", {"x-version-pin": "blue"})
+    assert answer.body == b"blue"
+    headers = dict(ask(sidecar, "inbound", {"x-version-pin": "blue"}).headers)
+    assert headers["x-served-version"] == b"green", "its own label"
+    assert "cache-control" not in headers
+    assert counts(sidecar) == {responses("blue", "pin-header"): 1}
+
+
+def test_all_names_of_a_service_deal_its_users_alike(sidecar: Envoy) -> None:
+    names = ["stock", "stock.shop:80", "stock.shop.svc", "stock.shop.svc.cluster.local"]
+    for user in range(20):
+        identity = f"{user:016x}"
+        due = bucket.picked(bucket.of(identity.encode(), b"stock.shop"), WEIGHTS)
+        for name in names:
+            headers = {":authority": name, "cookie": f"bluegreen-id={identity}"}
+            assert ask(sidecar, "outbound", headers).body == due.encode(), name

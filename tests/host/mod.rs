@@ -26,12 +26,12 @@ const CAS_MISMATCH: i32 = 8;
 pub(crate) struct Proxy {
     /// Properties by path, as in `xds.node.id`.
     pub properties: BTreeMap<String, Vec<u8>>,
-    /// Counters by name.
-    pub counters: BTreeMap<String, u64>,
+    /// Counters and gauges by name.
+    pub metrics: BTreeMap<String, u64>,
     /// Lines of the log.
     pub log: Vec<String>,
-    /// Nanoseconds since the proxy started.
-    pub uptime: u64,
+    /// How often VMs have defined a metric; each time takes memory of Envoy.
+    pub definitions: usize,
     /// Values and generations by key.
     shared: BTreeMap<Vec<u8>, (Vec<u8>, i32)>,
 }
@@ -53,7 +53,7 @@ pub(crate) struct State {
     memory: Option<Memory>,
     allocate: Option<TypedFunc<i32, i32>>,
     configuration: Vec<u8>,
-    counters: Vec<String>,
+    metrics: Vec<String>,
     /// The root contexts and streams that have not ended.
     contexts: BTreeSet<i32>,
     phase: Phase,
@@ -189,14 +189,17 @@ impl Vm {
         vm
     }
 
-    /// A new root context, configured with these bytes: its id, and whether
-    /// the configuration was taken.
-    pub(crate) fn configure(&mut self, json: &[u8]) -> (i32, bool) {
+    /// A new root context, configured with these bytes, which it must take: its id.
+    pub(crate) fn configure(&mut self, json: &[u8]) -> i32 {
         let root = self.new_context(0);
         self.state().configuration = json.to_vec();
         let size = i32::try_from(json.len()).unwrap();
         let taken: i32 = self.call("proxy_on_configure", (root, size));
-        (root, taken == 1)
+        assert_eq!(
+            taken, 1,
+            "a configuration that is refused can cost all requests"
+        );
+        root
     }
 
     /// A new stream of a root context.
@@ -217,14 +220,6 @@ impl Vm {
     /// The end of a stream or of a root context. The module is not told.
     pub(crate) fn end(&mut self, context: i32) {
         self.state().contexts.remove(&context);
-    }
-
-    /// The next second, for these root contexts of this VM.
-    pub(crate) fn tick(&mut self, roots: &[i32]) {
-        self.state().proxy.borrow_mut().uptime += 1_000_000_000;
-        for root in roots {
-            self.call::<_, ()>("proxy_on_tick", *root);
-        }
     }
 
     /// The host's side.
@@ -280,21 +275,20 @@ fn linker(engine: &Engine) -> Linker<State> {
     let link = |linker: &mut Linker<State>| -> Result<(), Error> {
         linker.func_wrap("env", "proxy_log", log)?;
         linker.func_wrap("env", "proxy_set_effective_context", set_context)?;
-        linker.func_wrap("env", "proxy_set_tick_period_milliseconds", |_: i32| OK)?;
         linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer)?;
         linker.func_wrap("env", "proxy_get_header_map_pairs", get_headers)?;
-        linker.func_wrap("env", "proxy_get_header_map_value", get_header)?;
         linker.func_wrap("env", "proxy_add_header_map_value", add_header)?;
         linker.func_wrap("env", "proxy_replace_header_map_value", replace_header)?;
         linker.func_wrap("env", "proxy_remove_header_map_value", remove_header)?;
         linker.func_wrap("env", "proxy_get_property", get_property)?;
         linker.func_wrap("env", "proxy_define_metric", define_metric)?;
         linker.func_wrap("env", "proxy_increment_metric", increment_metric)?;
+        linker.func_wrap("env", "proxy_record_metric", record_metric)?;
+        linker.func_wrap("env", "proxy_get_metric", get_metric)?;
         linker.func_wrap("env", "proxy_get_shared_data", get_shared)?;
         linker.func_wrap("env", "proxy_set_shared_data", set_shared)?;
         let wasi = "wasi_snapshot_preview1";
         linker.func_wrap(wasi, "random_get", random_get)?;
-        linker.func_wrap(wasi, "clock_time_get", clock)?;
         linker.func_wrap(wasi, "proc_exit", |code: i32| -> Result<(), Error> {
             Err(Error::i32_exit(code))
         })?;
@@ -358,12 +352,6 @@ fn set_context(caller: Call, context: i32) -> i32 {
     }
 }
 
-fn clock(mut caller: Call, _clock: i32, _precision: i64, time: i32) -> i32 {
-    let uptime = caller.data().proxy.borrow().uptime;
-    write(&mut caller, time, &uptime.to_le_bytes());
-    OK
-}
-
 fn get_buffer(mut caller: Call, kind: i32, start: i32, most: i32, data: i32, size: i32) -> i32 {
     if kind != 7 {
         return BAD_ARGUMENT;
@@ -390,21 +378,6 @@ pub(crate) fn serialized(headers: &Headers) -> Vec<u8> {
         .map(|(name, value)| (name.as_str(), value.as_slice()))
         .collect();
     bluegreen::core::headers::serialized(&fields)
-}
-
-fn get_header(mut caller: Call, map: i32, at: i32, len: i32, data: i32, size: i32) -> i32 {
-    let name = read_text(&caller, at, len);
-    caller.data_mut().called(|| format!("get {name}"));
-    let Some(headers) = caller.data_mut().headers(map) else {
-        return BAD_ARGUMENT;
-    };
-    match headers.iter().find(|(header, _)| *header == name) {
-        Some((_, value)) => {
-            let value = value.clone();
-            give(&mut caller, &value, data, size)
-        }
-        None => NOT_FOUND,
-    }
 }
 
 fn edit(
@@ -469,40 +442,59 @@ pub(crate) fn joined(headers: &Headers, name: &str) -> Option<Vec<u8>> {
 }
 
 fn define_metric(mut caller: Call, kind: i32, at: i32, len: i32, id: i32) -> i32 {
-    if kind != 0 {
+    const KINDS: [i32; 2] = [0, 1];
+    if !KINDS.contains(&kind) {
         return BAD_ARGUMENT;
     }
     let name = read_text(&caller, at, len);
     let state = caller.data_mut();
-    state
-        .proxy
-        .borrow_mut()
-        .counters
-        .entry(name.clone())
-        .or_default();
-    state.counters.push(name);
-    let new = state.counters.len() as u32;
+    let mut proxy = state.proxy.borrow_mut();
+    proxy.metrics.entry(name.clone()).or_default();
+    proxy.definitions += 1;
+    drop(proxy);
+    state.metrics.push(name);
+    let new = state.metrics.len() as u32;
     write(&mut caller, id, &new.to_le_bytes());
     OK
 }
 
-fn increment_metric(mut caller: Call, id: i32, by: i64) -> i32 {
-    let state = caller.data_mut();
-    state.called(|| "count".to_owned());
-    let Some(name) = usize::try_from(id - 1)
+/// Shows `change` the value of a metric.
+fn with_metric(caller: &mut Call, id: i32, change: impl FnOnce(&mut u64)) -> i32 {
+    let state = caller.data();
+    let name = usize::try_from(id - 1)
         .ok()
-        .and_then(|id| state.counters.get(id))
-    else {
+        .and_then(|id| state.metrics.get(id));
+    let Some(name) = name else {
         return NOT_FOUND;
     };
     let mut proxy = state.proxy.borrow_mut();
-    *proxy.counters.get_mut(name).expect("it was defined") += u64::try_from(by).unwrap();
+    change(proxy.metrics.get_mut(name).expect("it was defined"));
     OK
+}
+
+fn increment_metric(mut caller: Call, id: i32, by: i64) -> i32 {
+    caller.data_mut().called(|| "count".to_owned());
+    with_metric(&mut caller, id, |value| {
+        *value += u64::try_from(by).unwrap()
+    })
+}
+
+fn record_metric(mut caller: Call, id: i32, new: i64) -> i32 {
+    caller.data_mut().called(|| "record".to_owned());
+    with_metric(&mut caller, id, |value| {
+        *value = u64::try_from(new).unwrap()
+    })
+}
+
+fn get_metric(mut caller: Call, id: i32, at: i32) -> i32 {
+    let mut found = 0;
+    let status = with_metric(&mut caller, id, |value| found = *value);
+    write(&mut caller, at, &found.to_le_bytes());
+    status
 }
 
 fn get_shared(mut caller: Call, at: i32, len: i32, data: i32, size: i32, cas: i32) -> i32 {
     let key = read(&caller, at, len);
-    caller.data_mut().called(|| "shared".to_owned());
     let found = caller.data().proxy.borrow().shared.get(&key).cloned();
     match found {
         Some((value, generation)) => {
@@ -513,9 +505,8 @@ fn get_shared(mut caller: Call, at: i32, len: i32, data: i32, size: i32, cas: i3
     }
 }
 
-fn set_shared(mut caller: Call, at: i32, len: i32, value: i32, size: i32, cas: i32) -> i32 {
+fn set_shared(caller: Call, at: i32, len: i32, value: i32, size: i32, cas: i32) -> i32 {
     let (key, value) = (read(&caller, at, len), read(&caller, value, size));
-    caller.data_mut().called(|| "share".to_owned());
     let mut proxy = caller.data().proxy.borrow_mut();
     let generation = proxy
         .shared

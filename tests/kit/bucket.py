@@ -1,14 +1,24 @@
 """The bucket of an identity, written a second time to check the filter's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 KEY = b"bluegreen-bucket"
 MASK = (1 << 64) - 1
 
 
-def of(identity: bytes, salt: str = "myapp", weight_total: int = 100) -> int:
-    """The bucket: a number below `weight_total` (contract, section 5)."""
-    return siphash_2_4(KEY, salt.encode() + b"\0" + identity) * weight_total >> 64
+def of(identity: bytes, salt: bytes = b"shop.example") -> int:
+    """The bucket: a number of 64 bits (contract, section 6)."""
+    return siphash_2_4(KEY, salt + b"\0" + identity)
+
+
+def picked(bucket: int, weights: Mapping[str, int]) -> str:
+    """The version that Envoy picks: by the cumulative weights, in their order."""
+    rest = bucket % sum(weights.values())
+    for version, weight in weights.items():
+        if rest < weight:
+            return version
+        rest -= weight
+    raise AssertionError("the rest is below the sum")
 
 
 def siphash_2_4(key: bytes, message: bytes) -> int:

@@ -178,11 +178,18 @@ class Envoy:
 
     def port(self, listener: str) -> int:
         """The port of the listener of that name."""
+        try:
+            return self.ports()[listener]
+        except KeyError:
+            raise EnvoyError(f"{self.name} has no listener {listener!r}") from None
+
+    def ports(self) -> dict[str, int]:
+        """The ports of all listeners, by their names."""
         statuses = json.loads(self.admin("/listeners?format=json"))["listener_statuses"]
-        for status in statuses:
-            if status["name"] == listener:
-                return status["local_address"]["socket_address"]["port_value"]
-        raise EnvoyError(f"{self.name} has no listener {listener!r}")
+        return {
+            status["name"]: status["local_address"]["socket_address"]["port_value"]
+            for status in statuses
+        }
 
     def running(self) -> bool:
         """Whether the process lives."""

@@ -10,17 +10,33 @@ Json = dict[str, Any]
 
 FILTERS = "type.googleapis.com/envoy.extensions.filters"
 WASM = f"{FILTERS}.http.wasm.v3.Wasm"
+RBAC = f"{FILTERS}.http.rbac.v3.RBAC"
 MANAGER = f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager"
+MANAGER_NAME = "envoy.filters.network.http_connection_manager"
 ROUTER = f"{FILTERS}.http.router.v3.Router"
 STRING = "type.googleapis.com/google.protobuf.StringValue"
+ROUTES = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration"
+LISTENER = "type.googleapis.com/envoy.config.listener.v3.Listener"
 
-PLUGIN = "bluegreen"
-HOST = "app.example"
+# Istio 1.30 and later, of a WasmPlugin.
+TRANSLATED = "~istio-translated-wasmplugin"
+PLUGIN = (
+    f"extensions.istio.io/trafficextension/istio-system.bluegreen-outbound{TRANSLATED}"
+)
+
+# The domain of Services in the namespace of the VirtualService shop.
+DOMAIN = "shop.svc.cluster.local"
+HOST = f"shop.{DOMAIN}"
 
 
 def subset_cluster(version: str, host: str = HOST) -> str:
     """The name of the cluster of a DestinationRule's subset."""
     return f"outbound|80|{version}|{host}"
+
+
+def service_cluster(service: str, domain: str = DOMAIN) -> str:
+    """The name of the cluster of a Service."""
+    return f"outbound|80||{service}.{domain}"
 
 
 def cluster(name: str, *ports: int) -> Json:
@@ -36,41 +52,51 @@ def cluster(name: str, *ports: int) -> Json:
     }
 
 
-def pin_route(header: str, version: str, cluster: str) -> Json:
-    """The route of a VirtualService that matches the pin header."""
-    pinned = {"name": header, "string_match": {"exact": version}}
+def route(name: str, action: Json, rollout: str = "shop.shop") -> Json:
+    """An http route of the VirtualService `rollout`, which is NAME.NAMESPACE."""
+    of, _, namespace = rollout.partition(".")
+    config = f"namespaces/{namespace}/virtual-service/{of}"
+    config = f"/apis/networking.istio.io/v1/{config}"
     return {
-        "name": f"pin-{version}",
-        "match": {"prefix": "/", "headers": [pinned]},
-        "route": {"cluster": cluster, "timeout": "0s"},
-    }
-
-
-def weighted_route(weights: dict[str, int], header: str) -> Json:
-    """The route named `bluegreen`, patched by our EnvoyFilter: a weight by cluster."""
-    clusters = [{"name": name, "weight": weight} for name, weight in weights.items()]
-    return {
-        "name": "bluegreen",
+        "name": name,
         "match": {"prefix": "/"},
-        "route": {
-            "weighted_clusters": {
-                "clusters": clusters,
-                "header_name": header,
-            },
-            "timeout": "0s",
-        },
+        "metadata": {"filter_metadata": {"istio": {"config": config}}},
+        **action,
     }
 
 
-def wasm(module: Path, config: Json | str) -> Json:
+def pin_routes(
+    header: str, clusters: dict[str, str], rollout: str = "shop.shop"
+) -> list[Json]:
+    """The routes that match the pin header, for each pin its cluster."""
+    routes = []
+    for number, (pin, cluster) in enumerate(clusters.items(), 1):
+        name = "bluegreen-pin" if number == 1 else f"bluegreen-pin-{number}"
+        action = {"route": {"cluster": cluster, "timeout": "0s"}}
+        pinned = {"name": header, "string_match": {"exact": pin}}
+        match = {"prefix": "/", "headers": [pinned]}
+        routes.append(route(name, action, rollout) | {"match": match})
+    return routes
+
+
+def weighted_route(
+    weights: dict[str, int], name: str = "bluegreen", rollout: str = "shop.shop"
+) -> Json:
+    """The route with a weight by cluster."""
+    clusters = [{"name": name, "weight": weight} for name, weight in weights.items()]
+    action = {"weighted_clusters": {"clusters": clusters}, "timeout": "0s"}
+    return route(name, {"route": action}, rollout)
+
+
+def wasm(module: Path, config: Json | str, name: str = PLUGIN) -> Json:
     """The configuration of the filter for one plugin."""
     if not isinstance(config, str):
         config = json.dumps(config)
     return {
         "@type": WASM,
         "config": {
-            "name": PLUGIN,
-            "root_id": PLUGIN,
+            "name": name,
+            "root_id": "",
             "configuration": {"@type": STRING, "value": config},
             "vm_config": {
                 "runtime": "envoy.wasm.runtime.v8",
@@ -82,43 +108,60 @@ def wasm(module: Path, config: Json | str) -> Json:
 
 def plugin(filter_config: Json) -> Json:
     """A filter whose configuration stands in the listener."""
-    return {"name": PLUGIN, "typed_config": filter_config}
+    return {"name": filter_config["config"]["name"], "typed_config": filter_config}
 
 
-def discovered(path: Path) -> Json:
+def discovered(path: Path, name: str = PLUGIN) -> Json:
     """A filter whose configuration Envoy reads, and reads anew, from `path`."""
     return {
-        "name": PLUGIN,
+        "name": name,
         "config_discovery": {
             "config_source": {"path_config_source": {"path": str(path)}},
-            "type_urls": [WASM],
+            "type_urls": [WASM, RBAC],
         },
     }
 
 
-def discovery_response(filter_config: Json) -> Json:
+def discovery_response(filter_config: Json, name: str = PLUGIN) -> Json:
     """What stands in the file of a filter that is discovered."""
     resource = {
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
-        "name": PLUGIN,
+        "name": name,
         "typed_config": filter_config,
     }
     return {"resources": [resource]}
 
 
-def listener(name: str, direction: str, routes: list[Json], plugin: Json) -> Json:
-    """A listener on a free port with the plugin and the router.
+def route_configuration(routes: list[Json]) -> Json:
+    """The routes of all hosts on a port."""
+    host = {"name": "all:80", "domains": ["*"], "routes": routes}
+    return {"name": "http.8080", "virtual_hosts": [host]}
 
-    `direction` is inbound, outbound or none.
+
+def discovered_routes(path: Path) -> Json:
+    """A route configuration that Envoy reads, and reads anew, from `path`."""
+    source = {"path_config_source": {"path": str(path)}, "resource_api_version": "V3"}
+    return {"rds": {"route_config_name": "http.8080", "config_source": source}}
+
+
+def listener(
+    name: str, direction: str, routes: list[Json] | Path, filters: list[Json]
+) -> Json:
+    """A listener on a free port with these filters and the router.
+
+    `direction` is inbound, outbound or none. `routes` are the routes themselves, or
+    the file in which Envoy finds their configuration.
     """
     manager = {
         "@type": MANAGER,
         "stat_prefix": "http",
-        "route_config": {
-            "virtual_hosts": [{"name": "app", "domains": ["*"], "routes": routes}]
-        },
+        **(
+            discovered_routes(routes)
+            if isinstance(routes, Path)
+            else {"route_config": route_configuration(routes)}
+        ),
         "http_filters": [
-            plugin,
+            *filters,
             {"name": "router", "typed_config": {"@type": ROUTER}},
         ],
     }
@@ -128,8 +171,22 @@ def listener(name: str, direction: str, routes: list[Json], plugin: Json) -> Jso
         if direction == "none"
         else direction.upper(),
         "address": address(0),
-        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+        "filter_chains": [
+            {"filters": [{"name": MANAGER_NAME, "typed_config": manager}]}
+        ],
     }
+
+
+def application(name: str, port: int) -> Json:
+    """A listener that answers each request with its name, as an upstream would."""
+    body = {"status": 200, "body": {"inline_string": name}}
+    only = {"match": {"prefix": "/"}, "direct_response": body}
+    return {**listener(name, "inbound", [only], []), "address": address(port)}
+
+
+def manager_of(listener: Json) -> Json:
+    """The listener's connection manager."""
+    return listener["filter_chains"][0]["filters"][0]["typed_config"]
 
 
 def bootstrap(

@@ -12,7 +12,6 @@ from kit.upstream import Headers
 
 TABLE = ROOT / "tests/scenarios.yaml"
 
-DEFAULT_CONFIG = {"rollouts": [{"name": "myapp", "versions": ["blue", "green"]}]}
 DEFAULT_PROXY = {"node": "router~t", "direction": "outbound", "labels": {}}
 DEFAULT_REQUEST = {
     ":method": "GET",
@@ -22,12 +21,14 @@ DEFAULT_REQUEST = {
     "x-forwarded-proto": "http",
 }
 FIELDS = {
-    *("name", "proxy", "role", "config", "weights", "pins", "request"),
-    *("served", "answer", "upstream", "client", "counts", "calls"),
+    *("name", "proxy", "role", "config", "route", "backends", "weights", "pins"),
+    *("front", "salt", "request", "served", "answer"),
+    *("between", "upstream", "client", "counts", "calls"),
 }
 
 # A cookie with an identity, in a Set-Cookie.
 IDENTITY = re.compile(rb"[^=]+=([0-9a-f]{16})(?:;|$)")
+PLACEHOLDER = re.compile(rb"\$\{(?P<name>served|id|bucket)(?::(?P<of>[^}]*))?\}")
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,16 @@ class Row:
     labels: dict[str, str]
     direction: str
     config: dict[str, Any]
+    route: str
+    backends: str
     weights: tuple[int, int]
     pins: bool
+    front: dict[str, Any] | None
+    salt: str
     request: Headers
     served: str
     answer: str | dict[str, Any]
+    between: dict[str, Any]
     upstream: dict[str, Any]
     client: dict[str, Any]
     counts: dict[str, int]
@@ -54,18 +60,23 @@ class Row:
         if unknown := row.keys() - FIELDS:
             raise ValueError(f"{row['name']}: unknown fields {sorted(unknown)}")
         proxy = DEFAULT_PROXY | row.get("proxy", {})
-        role = {"role": row.get("role", "gateway")}
+        front = row.get("front")
         return cls(
             name=row["name"],
             node=proxy["node"],
             labels=proxy["labels"],
             direction=proxy["direction"],
-            config=role | DEFAULT_CONFIG | row.get("config", {}),
+            config={"role": row.get("role", "gateway")} | row.get("config", {}),
+            route=row.get("route", "marked"),
+            backends=row.get("backends", "subsets"),
             weights=tuple(row.get("weights", [50, 50])),
             pins=row.get("pins", True),
+            front=front and {"role": front["role"]} | front["config"],
+            salt=row.get("salt", "shop.example"),
             request=_headers(DEFAULT_REQUEST | row.get("request", {})),
             served=row.get("served", "any"),
-            answer=row.get("answer", "tagged"),
+            answer=row.get("answer", "untagged"),
+            between=row.get("between", {}),
             upstream=row.get("upstream", {}),
             client={":status": "200"} | row.get("client", {}),
             counts=row.get("counts", {}),
@@ -86,35 +97,54 @@ class Row:
         """The header from which the weighted route takes its random number."""
         return self.config.get("bucketHeader", "x-bluegreen-bucket")
 
-    def answer_of(self, version: str) -> Headers:
-        """The headers with which the upstream of `version` answers."""
+    @property
+    def route_header(self) -> str:
+        """The header in which Envoy says what became of a request."""
+        return self.config.get("routeHeader", "x-bluegreen-route")
+
+    def version(self, app: str) -> str:
+        """What Istio calls the version of an application, blue or green."""
+        return app if self.backends == "subsets" else f"shop-{app}"
+
+    def answer_of(self, app: str) -> Headers:
+        """The headers with which an application answers."""
         match self.answer:
             case "tagged":
-                return [("x-served-version", version.encode())]
+                return [("x-served-version", self.version(app).encode())]
             case "untagged":
                 return []
             case headers:
                 return _headers(headers)
 
-    def version_of(self, bucket: int) -> str:
-        """What the weights say about a bucket."""
-        return "blue" if bucket % sum(self.weights) < self.weights[0] else "green"
-
-    def placeholders(self, served: str, response: Headers) -> dict[str, str]:
+    def placeholders(self, served: str, response: Headers) -> "Placeholders":
         """The values of ${served}, ${id} and ${bucket} in this run of the row."""
-        values = {"served": served}
-        for cookie in all_of("set-cookie", response):
-            if found := IDENTITY.match(cookie):
-                rollout = self.config["rollouts"][0]
-                values["id"] = found[1].decode()
-                values["bucket"] = str(
-                    bucket.of(
-                        found[1],
-                        rollout.get("salt", rollout["name"]),
-                        rollout.get("weightTotal", 100),
-                    )
-                )
-        return values
+        cookies = map(IDENTITY.match, all_of("set-cookie", response))
+        minted = next((found[1] for found in cookies if found), None)
+        return Placeholders(served.encode(), minted, self.salt.encode("latin-1"))
+
+
+@dataclass(frozen=True)
+class Placeholders:
+    """What stands in the place of ${...}, in one run of a row."""
+
+    served: bytes
+    minted: bytes | None
+    salt: bytes
+
+    def fill(self, template: bytes) -> bytes:
+        """The template with what is known in place; the rest stays."""
+        return PLACEHOLDER.sub(self._value, template)
+
+    def _value(self, found: re.Match[bytes]) -> bytes:
+        match found["name"], found["of"] or self.minted:
+            case b"served", _:
+                return self.served
+            case b"id", bytes() as identity:
+                return identity
+            case b"bucket", bytes() as identity:
+                return b"%d" % bucket.of(identity, self.salt)
+            case _:
+                return found[0]
 
 
 def rows() -> list[Row]:
@@ -127,20 +157,20 @@ def rows() -> list[Row]:
 
 
 def differences(
-    where: str, expected: dict[str, Any], headers: Headers, values: dict[str, str]
+    where: str, expected: dict[str, Any], headers: Headers, values: Placeholders
 ) -> list[str]:
     """A line for each header that is not as expected."""
     lines = []
     for name, value in expected.items():
-        wanted = [_filled(each, values) for each in _values(value)]
+        wanted = [values.fill(each) for each in _values(value)]
         if (found := all_of(name, headers)) != wanted:
             lines.append(f"{where} {name}: expected {wanted}, received {found}")
     return lines
 
 
-def filled_counts(counts: dict[str, int], values: dict[str, str]) -> dict[str, int]:
+def filled_counts(counts: dict[str, int], values: Placeholders) -> dict[str, int]:
     """The counters of a row with their placeholders replaced."""
-    return {_filled(k.encode(), values).decode(): v for k, v in counts.items()}
+    return {values.fill(k.encode()).decode(): v for k, v in counts.items()}
 
 
 def all_of(name: str, headers: Headers) -> list[bytes]:
@@ -162,9 +192,3 @@ def _values(value: str | list[str]) -> list[bytes]:
         return []
     values = value if isinstance(value, list) else [value]
     return [each.encode("latin-1") for each in values]
-
-
-def _filled(template: bytes, values: dict[str, str]) -> bytes:
-    for name, value in values.items():
-        template = template.replace(b"${%s}" % name.encode(), value.encode())
-    return template

@@ -1,5 +1,6 @@
 """An HTTP/1.1 application that keeps what it was sent, byte by byte."""
 
+import http
 import socketserver
 import threading
 from collections.abc import Callable
@@ -18,8 +19,8 @@ ReadLine = Callable[[], bytes]
 class Upstream:
     """A server on a free port of loopback, from `with` until the block's end.
 
-    It answers 200 with the headers in `answer`, and appends the headers of each
-    request to `requests`, `:method` and `:path` first.
+    It answers with the headers in `answer`, 200 unless `:status` is among them, and
+    appends the headers of each request to `requests`, `:method` and `:path` first.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Upstream:
             def handle(self) -> None:
                 while request := _read(self.rfile.readline):
                     upstream.requests.append(request)
-                    self.wfile.write(upstream.response())
+                    self.wfile.write(upstream.respond(request))
 
         self._server = socketserver.ThreadingTCPServer((ports.LOOPBACK, 0), Handler)
         self._server.daemon_threads = True
@@ -55,12 +56,22 @@ class Upstream:
         self._server.shutdown()
         self._server.socket.close()
 
-    def response(self) -> bytes:
-        """The bytes of the answer; its body is the server's name."""
-        body = self.name.encode()
-        lines = [b"HTTP/1.1 200 OK", b"content-length: %d" % len(body)]
-        lines += [name.encode() + b": " + value for name, value in self.answer]
-        return b"\r\n".join([*lines, b"", body])
+    def respond(self, request: Headers) -> bytes:
+        """The bytes of the answer to a request; its body is the server's name."""
+        return response(self.answer, self.name.encode())
+
+
+def response(headers: Headers, body: bytes) -> bytes:
+    """A response as HTTP/1.1 writes it."""
+    status = int(dict(headers).get(":status", b"200"))
+    lines = [
+        b"HTTP/1.1 %d %s" % (status, http.HTTPStatus(status).phrase.encode()),
+        b"content-length: %d" % len(body),
+    ]
+    for name, value in headers:
+        if name not in (":status", "content-length"):
+            lines.append(name.encode() + b": " + value)
+    return b"\r\n".join([*lines, b"", body])
 
 
 def read_headers(readline: ReadLine) -> Headers:

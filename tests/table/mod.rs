@@ -1,5 +1,6 @@
 //! The table of scenarios: its rows, and whether what happened is what a row says.
 
+use bluegreen::core::config;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -20,16 +21,25 @@ pub(crate) struct Row {
     role: String,
     #[serde(default)]
     config: Map<String, Value>,
+    #[serde(default)]
+    route: RouteKind,
+    #[serde(default)]
+    backends: Backends,
     #[serde(default = "even")]
-    weights: [u32; 2],
+    weights: [u64; 2],
     #[serde(default = "yes")]
     pins: bool,
+    pub front: Option<Front>,
+    #[serde(default = "host")]
+    salt: String,
     #[serde(default)]
     request: BTreeMap<String, Option<Values>>,
     #[serde(default)]
     served: Served,
     #[serde(default)]
     answer: Answer,
+    #[serde(default)]
+    between: BTreeMap<String, Values>,
     #[serde(default)]
     upstream: BTreeMap<String, Values>,
     #[serde(default)]
@@ -38,7 +48,7 @@ pub(crate) struct Row {
     pub calls: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proxy {
     pub node: String,
@@ -54,6 +64,34 @@ impl Default for Proxy {
             labels: BTreeMap::new(),
         }
     }
+}
+
+/// The proxy in front of the row's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Front {
+    role: String,
+    #[serde(default)]
+    config: Map<String, Value>,
+}
+
+/// How the route takes part.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RouteKind {
+    #[default]
+    Marked,
+    NoMetadata,
+    Unnamed,
+    Unmarked,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
+#[serde(rename_all = "kebab-case")]
+enum Backends {
+    #[default]
+    Subsets,
+    Services,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +119,7 @@ enum Served {
 #[serde(untagged)]
 enum Answer {
     #[default]
-    Tagged,
+    Untagged,
     Word(Word),
     Headers(BTreeMap<String, Values>),
 }
@@ -114,7 +152,11 @@ fn gateway() -> String {
     "gateway".to_owned()
 }
 
-fn even() -> [u32; 2] {
+fn host() -> String {
+    "shop.example".to_owned()
+}
+
+fn even() -> [u64; 2] {
     [50, 50]
 }
 
@@ -131,39 +173,166 @@ pub(crate) fn rows() -> Vec<Row> {
 
 /// What a request met on its way through the mesh.
 pub(crate) struct Upstream {
-    /// The version that answered, where one did.
-    pub version: Option<&'static str>,
-    /// The cluster that Envoy chose.
-    pub cluster: Option<&'static str>,
-    /// `response.code_details`.
-    pub code_details: &'static str,
+    /// The version that answered, where one did: a subset, or a Service.
+    pub version: Option<String>,
     pub response: Headers,
 }
 
+/// One of the proxies that a request goes through, the row's own or the one in front.
+pub(crate) struct Hop {
+    pub proxy: Proxy,
+    /// The `pluginConfig`.
+    pub config: Value,
+    pub route: RouteKind,
+    /// `NAME.NAMESPACE` of the `VirtualService`.
+    virtual_service: [&'static str; 2],
+    /// The host of the clusters, for subsets.
+    service_host: &'static str,
+    backends: Backends,
+    weights: [u64; 2],
+    pins: bool,
+}
+
 /// What became of a row in one world.
+#[derive(Default)]
 pub(crate) struct Outcome {
+    /// What came from the proxy in front.
+    pub between: Headers,
     pub upstream: Headers,
     pub client: Headers,
-    pub version: Option<&'static str>,
+    pub version: Option<String>,
     /// The counters that grew, by name.
     pub counts: BTreeMap<String, u64>,
     pub calls: Vec<String>,
 }
 
-impl Row {
-    /// The `pluginConfig`.
-    pub(crate) fn json(&self) -> Value {
-        let mut config = json!({
-            "role": self.role,
-            "rollouts": [{"name": "myapp", "versions": ["blue", "green"]}],
-        });
-        for (field, value) in &self.config {
-            config[field] = value.clone();
+impl Hop {
+    fn cluster(&self, version: &str) -> String {
+        match self.backends {
+            Backends::Subsets => format!("outbound|80|{version}|{}", self.service_host),
+            Backends::Services => format!("outbound|80||shop-{version}.shop.svc.cluster.local"),
         }
-        config
     }
 
-    /// The request as it comes to the proxy.
+    fn version_name(&self, version: &str) -> String {
+        match self.backends {
+            Backends::Subsets => version.to_owned(),
+            Backends::Services => format!("shop-{version}"),
+        }
+    }
+
+    /// Adds the route header as Envoy does, over whatever the upstream sent; `cluster`
+    /// is the one that was picked.
+    pub(crate) fn mark(&self, response: &mut Headers, details: &str, cluster: &str) {
+        let [name, namespace] = self.virtual_service;
+        let metadata = match self.route {
+            RouteKind::Unnamed | RouteKind::Unmarked => return,
+            RouteKind::NoMetadata => String::new(),
+            RouteKind::Marked => format!(
+                " /apis/networking.istio.io/v1/namespaces/{namespace}/virtual-service/{name}"
+            ),
+        };
+        let name = self.route_header();
+        response.retain(|(header, _)| header != name);
+        let value = format!("{details} {cluster}{metadata}");
+        response.push((name.to_owned(), value.into_bytes()));
+    }
+
+    /// The header in which Envoy tells the way of a request.
+    fn route_header(&self) -> &str {
+        let name = self.config["routeHeader"].as_str();
+        name.unwrap_or("x-bluegreen-route")
+    }
+
+    /// Removes the route header as Envoy does, after the filter has read it.
+    pub(crate) fn unmark(&self, response: &mut Headers) {
+        if matches!(self.route, RouteKind::Marked | RouteKind::NoMetadata) {
+            response.retain(|(header, _)| header != self.route_header());
+        }
+    }
+
+    /// The version that Envoy's routes give the request; `None`: dice.
+    pub(crate) fn pick(&self, request: &Headers) -> Option<&'static str> {
+        // The routes match whatever header the row's configuration says.
+        let config = config::parse(self.config.to_string().as_bytes()).expect("it is good");
+        let first = |name: &str| request.iter().find(|(header, _)| header == name);
+        let value = |name: &str| first(name).map_or(&b""[..], |(_, value)| value);
+        let host = bluegreen::core::host::of_authority(value(":authority"));
+        let place = config.rollouts.find(&host, || Some(value(":path")));
+        let pin_header = config.settings(place).pin_header();
+        let values = |name: &str| {
+            let of_name = request.iter().filter(|(header, _)| header == name);
+            of_name
+                .map(|(_, value)| value.as_slice())
+                .collect::<Vec<_>>()
+        };
+        match values(pin_header).as_slice() {
+            [b"blue"] if self.pins => return Some("blue"),
+            [b"green"] if self.pins => return Some("green"),
+            _ => {}
+        }
+        let [blue, green] = self.weights;
+        if let (_, 0) | (0, _) = (blue, green) {
+            return Some(if green == 0 { "blue" } else { "green" });
+        }
+        if self.route == RouteKind::Unnamed {
+            return None;
+        }
+        let buckets = values(&config.bucket_header);
+        let [bucket] = buckets.as_slice() else {
+            return None;
+        };
+        let bucket: u64 = std::str::from_utf8(bucket).ok()?.parse().ok()?;
+        Some(if bucket % (blue + green) < blue {
+            "blue"
+        } else {
+            "green"
+        })
+    }
+}
+
+impl Row {
+    /// The row's own proxy.
+    pub(crate) fn own(&self) -> Hop {
+        Hop {
+            proxy: self.proxy.clone(),
+            config: configuration(&self.role, &self.config),
+            route: self.route,
+            virtual_service: ["shop", "shop"],
+            service_host: "shop.shop.svc.cluster.local",
+            backends: self.backends,
+            weights: self.weights,
+            pins: self.pins,
+        }
+    }
+
+    /// The proxy in front of it.
+    pub(crate) fn front(&self) -> Option<Hop> {
+        let front = self.front.as_ref()?;
+        Some(Hop {
+            proxy: Proxy {
+                node: "router~front".to_owned(),
+                ..Proxy::default()
+            },
+            config: configuration(&front.role, &front.config),
+            route: RouteKind::Marked,
+            virtual_service: ["edge", "edge"],
+            service_host: "edge.edge.svc.cluster.local",
+            backends: Backends::Subsets,
+            weights: [50, 50],
+            pins: true,
+        })
+    }
+
+    /// The cluster to which the front's routes take a request, and what comes back
+    /// from the row's proxy behind it.
+    pub(crate) fn behind_front(front: &Hop, request: &Headers, mut response: Headers) -> Headers {
+        let version = front.pick(request).unwrap_or("blue");
+        front.mark(&mut response, "via_upstream", &front.cluster(version));
+        response
+    }
+
+    /// The request as it comes to the first proxy.
     pub(crate) fn request(&self) -> Headers {
         let mut headers = BTreeMap::from([
             (":method", vec!["GET"]),
@@ -181,39 +350,47 @@ impl Row {
         fields(headers)
     }
 
-    /// Where Envoy's routes take the request, and what comes back.
+    /// Where the routes of the row's own proxy take the request, and what comes back.
     pub(crate) fn route(&self, request: &Headers) -> Upstream {
-        let version = match self.served {
-            Served::Any => self.pick(request).unwrap_or("blue"),
-            Served::Blue => self.picked(request, "blue"),
-            Served::Green => self.picked(request, "green"),
-            Served::DeadBlue => return self.dead("outbound|80|blue|app.example"),
-            Served::DeadGreen => return self.dead("outbound|80|green|app.example"),
-            Served::Local => {
-                return Upstream {
-                    version: None,
-                    cluster: None,
-                    code_details: "direct_response",
-                    response: status("200"),
-                };
+        const DEAD: &str = "upstream_reset_before_response_started{connection_failure}";
+        let own = self.own();
+        let failed = |details: &str, cluster: &str, code: &str| {
+            let mut response = status(code);
+            own.mark(&mut response, details, cluster);
+            Upstream {
+                version: None,
+                response,
             }
+        };
+        let version = match self.served {
+            Served::Any => own.pick(request).unwrap_or("blue"),
+            Served::Blue => own.pick(request).unwrap_or("blue"),
+            Served::Green => own.pick(request).unwrap_or("green"),
+            Served::DeadBlue => return failed(DEAD, &own.cluster("blue"), "503"),
+            Served::DeadGreen => return failed(DEAD, &own.cluster("green"), "503"),
+            Served::Local => return failed("direct_response", "-", "200"),
             Served::Plain => {
                 return Upstream {
                     version: None,
-                    cluster: Some("inbound|8080||"),
-                    code_details: "via_upstream",
                     response: self.answer(None),
                 };
             }
         };
+        let version_name = own.version_name(version);
+        let mut response = self.answer(Some(&version_name));
+        own.mark(&mut response, "via_upstream", &own.cluster(version));
         Upstream {
-            version: Some(version),
-            cluster: Some(match version {
-                "blue" => "outbound|80|blue|app.example",
-                _ => "outbound|80|green|app.example",
-            }),
-            code_details: "via_upstream",
-            response: self.answer(Some(version)),
+            version: Some(version_name),
+            response,
+        }
+    }
+
+    /// The version that the row says answers, where it says one.
+    fn served_version(&self) -> Option<&'static str> {
+        match self.served {
+            Served::Blue => Some("blue"),
+            Served::Green => Some("green"),
+            _ => None,
         }
     }
 
@@ -223,13 +400,25 @@ impl Row {
         let mut text = String::new();
         let id = minted(outcome);
         let bucket = id.as_ref().map(|id| self.bucket(id).to_string());
+        let version = outcome.version.as_deref();
         let fill = |value: &str| {
-            value
+            let mut value = value
                 .replace("${id}", id.as_deref().unwrap_or("${id}"))
                 .replace("${bucket}", bucket.as_deref().unwrap_or("${bucket}"))
-                .replace("${served}", outcome.version.unwrap_or("none"))
+                .replace("${served}", version.unwrap_or("none"));
+            while let Some((before, rest)) = value.split_once("${bucket:") {
+                let (identity, after) = rest.split_once('}').expect("a closing brace");
+                value = format!("{before}{}{after}", self.bucket(identity));
+            }
+            value
         };
+        if let (Some(due), Some(version)) = (self.served_version(), version)
+            && self.own().version_name(due) != version
+        {
+            writeln!(text, "served: expected {due}, got {version}").unwrap();
+        }
         for (side, expected, received) in [
+            ("between", &self.between, &outcome.between),
             ("upstream", &self.upstream, &outcome.upstream),
             ("client", &self.client, &outcome.client),
         ] {
@@ -263,7 +452,7 @@ impl Row {
             .unwrap();
         }
         if !text.is_empty() {
-            writeln!(text, "configuration: {}", self.json()).unwrap();
+            writeln!(text, "configuration: {}", self.own().config).unwrap();
             writeln!(text, "sent: {:?}", lossy(&self.request())).unwrap();
             writeln!(text, "upstream got: {:?}", lossy(&outcome.upstream)).unwrap();
             writeln!(text, "client got: {:?}", lossy(&outcome.client)).unwrap();
@@ -271,49 +460,16 @@ impl Row {
         text
     }
 
-    /// The version that Envoy's routes give the request; `None`: dice.
-    fn pick(&self, request: &Headers) -> Option<&'static str> {
-        let values = |name: &str| {
-            let of_name = request.iter().filter(|(header, _)| header == name);
-            of_name
-                .map(|(_, value)| value.as_slice())
-                .collect::<Vec<_>>()
-        };
-        match values("x-version-pin").as_slice() {
-            [b"blue"] if self.pins => return Some("blue"),
-            [b"green"] if self.pins => return Some("green"),
-            _ => {}
-        }
-        let [blue, green] = self.weights;
-        if let (_, 0) | (0, _) = (blue, green) {
-            return Some(if green == 0 { "blue" } else { "green" });
-        }
-        let buckets = values("x-bluegreen-bucket");
-        let [bucket] = buckets.as_slice() else {
-            return None;
-        };
-        let bucket: u32 = std::str::from_utf8(bucket).ok()?.parse().ok()?;
-        Some(if bucket % (blue + green) < blue {
-            "blue"
-        } else {
-            "green"
-        })
-    }
-
-    /// `version`, unless the routes say another one.
-    fn picked(&self, request: &Headers, version: &'static str) -> &'static str {
-        self.pick(request).unwrap_or(version)
-    }
-
     fn answer(&self, version: Option<&str>) -> Headers {
         let mut headers = status("200");
         match &self.answer {
-            Answer::Tagged | Answer::Word(Word::Tagged) => {
+            Answer::Word(Word::Tagged) => {
                 let version = version.expect("only a version tags by itself");
                 headers.push(("x-served-version".to_owned(), version.into()));
             }
-            Answer::Word(Word::Untagged) => {}
+            Answer::Untagged | Answer::Word(Word::Untagged) => {}
             Answer::Headers(more) => {
+                headers.retain(|(name, _)| !more.contains_key(name));
                 let more = more
                     .iter()
                     .map(|(name, values)| (name.as_str(), values.list()));
@@ -323,45 +479,47 @@ impl Row {
         headers
     }
 
-    fn dead(&self, cluster: &'static str) -> Upstream {
-        Upstream {
-            version: None,
-            cluster: Some(cluster),
-            code_details: "upstream_reset_before_response_started{connection_failure}",
-            response: status("503"),
-        }
-    }
-
-    /// The bucket of an identity in the row's first rollout, by the standard
-    /// library's SipHash-2-4.
+    /// The bucket of an identity under the row's salt, by the standard library's
+    /// SipHash-2-4.
     #[allow(deprecated, reason = "a second implementation, not the core's")]
     fn bucket(&self, identity: &str) -> u64 {
-        let rollout = &self.json()["rollouts"][0];
-        let salt = rollout
-            .get("salt")
-            .unwrap_or(&rollout["name"])
-            .as_str()
-            .unwrap();
-        let total = rollout
-            .get("weightTotal")
-            .map_or(100, |total| total.as_u64().unwrap());
         let key = |half: &[u8; 8]| u64::from_le_bytes(*half);
         let mut hasher = std::hash::SipHasher::new_with_keys(key(b"bluegree"), key(b"n-bucket"));
-        hasher.write(&[salt.as_bytes(), b"\0", identity.as_bytes()].concat());
-        u64::try_from((u128::from(hasher.finish()) * u128::from(total)) >> 64).unwrap()
+        hasher.write(&[self.salt.as_bytes(), b"\0", &bytes(identity)].concat());
+        hasher.finish()
     }
 }
 
-/// The counter that the table's words name.
+fn configuration(role: &str, fields: &Map<String, Value>) -> Value {
+    let mut config = json!({"role": role});
+    for (field, value) in fields {
+        config[field] = value.clone();
+    }
+    config
+}
+
+/// The counter that the table's words name: `[ROLLOUT] VERSION SOURCE [CODE]`, or
+/// `[ROLLOUT] REASON`.
 fn counter(words: &str) -> String {
+    use bluegreen::core::metrics::REASONS;
+    let is_reason = |word: &str| REASONS.iter().any(|(_, label)| *label == word);
+    let mut words: Vec<&str> = words.split(' ').collect();
+    let code = words.pop_if(|last| last.ends_with("xx")).unwrap_or("2xx");
+    let rejected = |rollout, reason| {
+        format!("bg_rollout=.={rollout};.;bg_reason=.={reason};.;bluegreen_rejected_total")
+    };
     let responses = |rollout, version, source| {
         format!(
-            "bg_rollout=.={rollout};.;bg_version=.={version};.;bg_source=.={source};.;bluegreen_responses_total"
+            "bg_rollout=.={rollout};.;bg_version=.={version};.;bg_source=.={source};.;\
+             bg_code=.={code};.;bluegreen_responses_total"
         )
     };
-    match words.split(' ').collect::<Vec<_>>().as_slice() {
-        [reason] => format!("bg_reason=.={reason};.;bluegreen_rejected_total"),
-        [version, source] => responses("myapp", version, source),
+    match words.as_slice() {
+        [reason] => rejected("shop.shop", reason),
+        [rollout, reason] if rollout.contains('.') && is_reason(reason) => {
+            rejected(rollout, reason)
+        }
+        [version, source] => responses("shop.shop", version, source),
         [rollout, version, source] => responses(rollout, version, source),
         _ => panic!("{words:?} are no counter's words"),
     }

@@ -56,13 +56,11 @@ fn the_defaults_are_those_of_the_contract() {
 
 #[test]
 fn a_rollout_has_what_it_says_in_the_place_of_the_meshs() {
-    let json = format!(
-        r#"{{"identity": {{"header": "x-user", "first": "cookie"}}, "pin": {{"header": "x-pin"}},
-        "tag": {{"header": "x-tag"}}, "rollouts": {{
-        "a": {{"hosts": ["a.example"], "salt": "s"}},
-        "b": {{"hosts": ["b.example"], "identity": {{"cookie": {{"name": "b-id"}}}}, "tag": {{}}}},
-        "c": {{"hosts": ["c.example"], "pin": null}}}}}}"#
-    );
+    let json = r#"{"identity": {"header": "x-user", "first": "cookie"}, "pin": {"header": "x-pin"},
+        "tag": {"header": "x-tag"}, "rollouts": {
+        "a": {"hosts": ["a.example"], "salt": "s"},
+        "b": {"hosts": ["b.example"], "identity": {"cookie": {"name": "b-id"}}, "tag": {}},
+        "c": {"hosts": ["c.example"], "pin": null}}}"#;
     let config = parse(json.as_bytes()).unwrap();
     let of = |host: &str| config.settings(config.rollouts.find(host.as_bytes(), || None));
     let header = |settings: &Settings| settings.identity.header.as_deref().map(str::to_owned);

@@ -60,6 +60,13 @@ struct Stranger {
     https: bool,
 }
 
+impl Stranger {
+    /// Returns whether a cookie is set or cleared.
+    fn gets_cookies(&self) -> bool {
+        self.minted.is_some() || self.pin_cookie.is_some()
+    }
+}
+
 /// What becomes of the pin cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PinCookie {

@@ -4,7 +4,7 @@
 use super::{Edit, Memory, PinCookie, Stranger};
 use crate::core::bucket::Bucket;
 use crate::core::config::{Config, First, IdentityCookie, Settings};
-use crate::core::headers::Headers;
+use crate::core::headers::{Found, Headers};
 use crate::core::host::{self, ServiceNames};
 use crate::core::identity::CookieId;
 use crate::core::metrics::{Reason, Reasons, Source};
@@ -66,21 +66,32 @@ pub fn request(
     let place = config.rollouts.find(&host, || headers.first(":path"));
     let settings = config.settings(place);
     let mut rejected = Reasons::default();
+    let identity_header = settings.identity.header.as_deref().unwrap_or_default();
+    let [pin_header, bucket_header, identity_header, cookie] = headers.first_of([
+        settings.pin_header(),
+        &config.bucket_header,
+        identity_header,
+        "cookie",
+    ]);
 
-    let callers_bucket = CallersBucket::find(config, caller, headers, &mut rejected);
+    let callers_bucket = CallersBucket::find(caller, bucket_header, &mut rejected);
     let cookies = match callers_bucket {
         // Nobody needs to know the user, and workloads pin by the header alone.
         CallersBucket::Counts => RequestCookies::default(),
-        CallersBucket::Absent | CallersBucket::Refused => RequestCookies::read(settings, headers),
+        CallersBucket::Absent | CallersBucket::Refused => match cookie.first {
+            None => RequestCookies::default(),
+            Some(line) if cookie.is_alone => RequestCookies::read(settings, [line].into_iter()),
+            Some(_) => RequestCookies::read(settings, headers.all("cookie")),
+        },
     };
-    let pin = Pin::find(settings, caller, headers, &cookies);
+    let pin = Pin::find(settings, caller, pin_header, headers, &cookies);
     if pin.is_malformed_at_a_gateway {
         rejected.add(Reason::PinMalformed);
     }
     let (user, bucket) = if callers_bucket == CallersBucket::Counts {
         (User::OfBucket, Edit::Keep)
     } else {
-        let user = User::find(settings, headers, &cookies, &mut rejected);
+        let user = User::find(settings, identity_header, &cookies, &mut rejected);
         let user = match (user, caller) {
             (User::Unknown, Caller::Stranger) if mints(settings, headers) => User::mint(random),
             (user, _) => user,
@@ -148,20 +159,20 @@ impl Pin {
     fn find(
         settings: &Settings,
         caller: Caller<'_>,
+        header: Found<'_>,
         headers: &Headers<'_>,
         cookies: &RequestCookies<'_>,
     ) -> Self {
         let is_gateway = matches!(caller, Caller::Stranger);
-        let name = settings.pin_header();
+        let removed = match header.first {
+            Some(_) if is_gateway => Edit::Remove,
+            _ => Edit::Keep,
+        };
         let Some(of) = &settings.pin else {
             // A gateway lets no pin in while pins are off.
-            return Self::none(if is_gateway {
-                remove(name, headers)
-            } else {
-                Edit::Keep
-            });
+            return Self::none(removed);
         };
-        let in_header = || Some((Source::PinHeader, PinRequest::of(headers.first(name)?)));
+        let in_header = || Some((Source::PinHeader, PinRequest::of(header.first?)));
         let in_query = || {
             let query = of.query.as_ref().filter(|_| is_gateway)?;
             let request = pin::in_query(headers.first(":path")?, &query.name)?;
@@ -180,15 +191,15 @@ impl Pin {
                 version: Some(version),
                 source: Some(source),
                 cookie: (source == Source::PinQuery).then_some(PinCookie::Remember),
-                ..Self::none(only(PinValue::Version(version), name, headers))
+                ..Self::none(only(PinValue::Version(version), header))
             },
             PinRequest::Unpin => Self {
                 cookie: Some(PinCookie::Clear),
-                ..Self::none(only(PinValue::None, name, headers))
+                ..Self::none(only(PinValue::None, header))
             },
             PinRequest::Malformed if is_gateway => Self {
                 is_malformed_at_a_gateway: true,
-                ..Self::none(remove(name, headers))
+                ..Self::none(removed)
             },
             PinRequest::Malformed => Self::none(Edit::Keep),
         }
@@ -213,14 +224,11 @@ impl<'h> User<'h> {
     /// Returns the user by header or cookie.
     fn find(
         settings: &Settings,
-        headers: &'h Headers<'_>,
+        header: Found<'h>,
         cookies: &RequestCookies<'h>,
         rejected: &mut Reasons,
     ) -> Self {
-        let name = settings.identity.header.as_deref();
-        let by_header = name
-            .and_then(|name| headers.first(name))
-            .filter(|value| !value.is_empty());
+        let by_header = header.first.filter(|value| !value.is_empty());
         if let (First::Header, Some(value)) = (settings.identity.first, by_header) {
             return Self::Header(value);
         }
@@ -275,21 +283,15 @@ enum CallersBucket {
 }
 
 impl CallersBucket {
-    fn find(
-        config: &Config,
-        caller: Caller<'_>,
-        headers: &Headers<'_>,
-        rejected: &mut Reasons,
-    ) -> Self {
-        let mut values = headers.all(&config.bucket_header);
-        let Some(first) = values.next() else {
+    fn find(caller: Caller<'_>, header: Found<'_>, rejected: &mut Reasons) -> Self {
+        let Some(first) = header.first else {
             return Self::Absent;
         };
         if matches!(caller, Caller::Stranger) {
             return Self::Refused;
         }
         // With two headers Envoy would roll dice.
-        if values.next().is_none() && Bucket::parse(first).is_some() {
+        if header.is_alone && Bucket::parse(first).is_some() {
             return Self::Counts;
         }
         rejected.add(Reason::BucketHeader);
@@ -321,8 +323,11 @@ fn salt<'p>(settings: &'p Settings, caller: Caller<'p>, host: &'p [u8]) -> [&'p 
 /// Returns the request's cookies on one line, with the identity behind them.
 fn cookie_line_with(settings: &Settings, id: CookieId, headers: &Headers<'_>) -> Option<Vec<u8>> {
     let name = settings.identity.cookie.as_ref()?.name().as_bytes();
-    let mut line = Vec::new();
-    for cookies in headers.all("cookie").filter(|line| !line.is_empty()) {
+    let lines = || headers.all("cookie").filter(|line| !line.is_empty());
+    let length = lines().map(<[u8]>::len).sum::<usize>();
+    // A few lines at most, each with two bytes behind it.
+    let mut line = Vec::with_capacity(length.saturating_add(name.len()).saturating_add(32));
+    for cookies in lines() {
         line.extend_from_slice(cookies);
         line.extend_from_slice(b"; ");
     }
@@ -334,17 +339,12 @@ fn cookie_line_with(settings: &Settings, id: CookieId, headers: &Headers<'_>) ->
 
 /// Returns what makes `value` the only one of a header. A request that is not changed
 /// spares Envoy another search for its route.
-fn only(value: PinValue, name: &str, headers: &Headers<'_>) -> Edit<PinValue> {
-    if headers.all(name).eq([value.bytes()]) {
+fn only(value: PinValue, header: Found<'_>) -> Edit<PinValue> {
+    if header.is_only(value.bytes()) {
         Edit::Keep
     } else {
         Edit::Set(value)
     }
-}
-
-/// Returns what leaves no header of this name.
-fn remove<T>(name: &str, headers: &Headers<'_>) -> Edit<T> {
-    headers.first(name).map_or(Edit::Keep, |_| Edit::Remove)
 }
 
 /// Returns whether the caller came by https: by the first value of `x-forwarded-proto`,

@@ -1,6 +1,6 @@
 //! What becomes of a response: what it says, and as what it counts.
 
-use super::{Edit, Memory, PinCookie};
+use super::{Edit, Memory, PinCookie, Stranger};
 use crate::core::cache_control;
 use crate::core::config::{Config, IdentityCookie, Settings, When};
 use crate::core::headers::Headers;
@@ -28,23 +28,21 @@ pub struct ResponseDecision<'r> {
 #[must_use]
 pub fn response<'r>(
     config: &Config,
-    memory: Memory,
+    memory: &Memory,
     headers: &'r Headers<'_>,
 ) -> Option<ResponseDecision<'r>> {
-    let route = Route::of_header(headers.first(&config.route_header)?);
-    Some(decide(
-        config.settings(memory.settings),
-        memory,
-        route,
-        headers,
-    ))
+    let settings = config.settings(memory.settings);
+    let [route, tag] = headers.first_of([&config.route_header, &settings.tag.header]);
+    let route = Route::of_header(route.first?);
+    Some(decide(settings, memory, route, tag.first, headers))
 }
 
 /// Decides about the response that came by this route.
 fn decide<'r>(
     settings: &Settings,
-    memory: Memory,
+    memory: &Memory,
     route: Route<'r>,
+    tag_of_upstream: Option<&[u8]>,
     headers: &'r Headers<'_>,
 ) -> ResponseDecision<'r> {
     let version = route.target.version().filter(|_| route.answered);
@@ -55,22 +53,26 @@ fn decide<'r>(
     if other.is_some() {
         rejected.add(Reason::PinNotRouted);
     }
-    let told = memory.stranger.and_then(|stranger| {
+    let told = memory.stranger.as_ref().and_then(|stranger| {
         if stranger.pin_is_malformed {
             return Some("rejected; reason=malformed".to_owned());
         }
         other.map(|version| format!("not-routed; served={}", version.name()))
     });
     let is_private = memory.pinned.is_some() || told.is_some();
-    let takes_cookies = route.answered && (is_private || !is_for_shared_caches(headers));
     ResponseDecision {
-        tag: tag(settings, memory, version, headers),
+        tag: tag(settings, memory, version, tag_of_upstream),
         told,
         is_private,
-        cookies: if takes_cookies {
-            cookies(settings, memory)
-        } else {
-            Vec::new()
+        cookies: match &memory.stranger {
+            Some(stranger) if stranger.gets_cookies() && route.answered => {
+                if is_private || !is_for_shared_caches(headers) {
+                    cookies(settings, memory, stranger)
+                } else {
+                    Vec::new()
+                }
+            }
+            _ => Vec::new(),
         },
         counted: Counted {
             target: route.target,
@@ -84,16 +86,15 @@ fn decide<'r>(
 /// Returns what becomes of the tag: the upstream's own stays, else the version's is set.
 fn tag<'r>(
     settings: &Settings,
-    memory: Memory,
+    memory: &Memory,
     version: Option<Version<'r>>,
-    headers: &Headers<'_>,
+    of_upstream: Option<&[u8]>,
 ) -> Edit<&'r str> {
     let shows = match settings.tag.when {
         When::Always => true,
         When::Pinned => memory.pinned.is_some(),
         When::Never => false,
     };
-    let of_upstream = headers.first(&settings.tag.header);
     match (of_upstream, version) {
         (Some(_), _) if !shows => Edit::Remove,
         (None | Some(b""), Some(version)) if shows => Edit::Set(version.name()),
@@ -102,10 +103,7 @@ fn tag<'r>(
 }
 
 /// Returns the `Set-Cookie` lines that a stranger gets.
-fn cookies(settings: &Settings, memory: Memory) -> Vec<Vec<u8>> {
-    let Some(stranger) = memory.stranger else {
-        return Vec::new();
-    };
+fn cookies(settings: &Settings, memory: &Memory, stranger: &Stranger) -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     if let (Some(id), Some(IdentityCookie::Minted(cookie))) =
         (stranger.minted, &settings.identity.cookie)

@@ -2,12 +2,12 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use bluegreen::core::bucket::{Bucket, WeightTotal};
-use bluegreen::core::config::{self, Config};
-use bluegreen::core::decision::{self, Edit};
-use bluegreen::core::facts::{Bytes, RequestFacts, ResponseFacts};
+use bluegreen::core::bucket::Bucket;
+use bluegreen::core::config::{self, Config, IdentityCookie};
+use bluegreen::core::decision::{self, Caller, Edit};
 use bluegreen::core::headers::{self, Headers};
-use bluegreen::core::role::Role;
+use bluegreen::core::host::ServiceNames;
+use bluegreen::core::pin::PinName;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 #[derive(Arbitrary, Debug)]
 struct Message {
     config: u8,
-    role: u8,
+    is_gateway: bool,
     authority: Option<Vec<u8>>,
     path: Option<Vec<u8>>,
     scheme: Option<Vec<u8>>,
@@ -27,149 +27,122 @@ struct Message {
     odd_headers: Option<Vec<u8>>,
     random: Option<u64>,
     tag: Option<Vec<u8>>,
-    from_upstream: bool,
-    cluster: Option<Vec<u8>>,
+    cache_control: Option<Vec<u8>>,
+    /// Envoy's route header; by default that of an answer by green.
+    route: Option<Vec<u8>>,
 }
 
-const VERSIONS: [&str; 2] = ["blue", "green"];
+const ROUTE: &[u8] = b"via_upstream outbound|80|green|shop.ns /namespaces/ns/virtual-service/shop";
 
 static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
-    let rollout = r#"{"name": "a", "versions": ["blue", "green"]}"#;
-    let scoped = r#"{"name": "b", "hosts": ["a.example", "*.example"], "pathPrefixes": ["/a", "/"], "versions": ["blue", "green"], "weightTotal": 7}"#;
+    let scoped = r#""rollouts": {"b": {"hosts": ["a.example", "*.example"], "pathPrefixes": ["/a", "/"], "salt": "s"}}"#;
     [
-        format!(r#"{{"rollouts": [{rollout}]}}"#),
-        format!(r#"{{"rollouts": [{scoped}]}}"#),
-        format!(r#"{{"pin": {{"query": "p"}}, "identity": {{"header": "x-user-id"}}, "rollouts": [{scoped}, {rollout}]}}"#),
-        format!(r#"{{"pin": null, "tag": {{"when": "never"}}, "rollouts": [{rollout}]}}"#),
-        format!(r#"{{"identity": {{"cookie": null}}, "tag": {{"when": "pinned"}}, "rollouts": [{rollout}]}}"#),
+        "{}".to_owned(),
+        format!("{{{scoped}}}"),
+        format!(r#"{{"pin": {{"query": "p"}}, "identity": {{"header": "x-user-id", "first": "cookie"}}, {scoped}}}"#),
+        r#"{"pin": null, "tag": {"when": "never"}}"#.to_owned(),
+        r#"{"identity": {"cookie": null}, "tag": {"when": "pinned"}}"#.to_owned(),
+        r#"{"identity": {"cookie": {"mint": false}}, "pin": {"query": "p", "cookie": {"domain": "a.example"}}}"#.to_owned(),
     ]
     .iter()
     .map(|json| config::parse(json.as_bytes()).expect("these are good"))
     .collect()
 });
 
+static SERVICES: LazyLock<Option<ServiceNames>> =
+    LazyLock::new(|| ServiceNames::of_node(b"sidecar~10.0.0.1~a.shop~shop.svc.cluster.local"));
+
 impl Message {
-    /// The headers as a host hands them out all at once.
-    fn serialized(&self) -> Vec<u8> {
-        let single = [
-            (":authority", &self.authority),
-            (":path", &self.path),
-            (":scheme", &self.scheme),
-            ("x-version-pin", &self.pin),
-            ("x-bluegreen-bucket", &self.bucket),
-            ("x-user-id", &self.user),
-        ];
-        let single = single
+    /// The request's headers as a host hands them out all at once.
+    fn request(&self) -> Vec<u8> {
+        if let Some(odd) = &self.odd_headers {
+            return odd.clone();
+        }
+        let cookies = self.cookies.iter().map(|line| ("cookie", Some(line)));
+        serialized(
+            [
+                (":authority", self.authority.as_ref()),
+                (":path", self.path.as_ref()),
+                (":scheme", self.scheme.as_ref()),
+                ("x-version-pin", self.pin.as_ref()),
+                ("x-bluegreen-bucket", self.bucket.as_ref()),
+                ("x-user-id", self.user.as_ref()),
+            ]
             .into_iter()
-            .filter_map(|(name, value)| Some((name, value.as_deref()?)));
-        let cookies = self.cookies.iter().map(|line| ("cookie", line.as_slice()));
-        headers::serialized(&single.chain(cookies).collect::<Vec<_>>())
+            .chain(cookies),
+        )
+    }
+
+    /// The response's headers.
+    fn response(&self) -> Vec<u8> {
+        let (status, route) = (b"200".to_vec(), ROUTE.to_vec());
+        serialized([
+            (":status", Some(&status)),
+            ("x-served-version", self.tag.as_ref()),
+            ("cache-control", self.cache_control.as_ref()),
+            ("x-bluegreen-route", Some(self.route.as_ref().unwrap_or(&route))),
+        ])
     }
 }
 
-/// A message as a request.
-struct Request<'m> {
-    message: &'m Message,
-    headers: Headers<'m>,
-}
-
-impl<'m> Request<'m> {
-    fn of(message: &'m Message) -> Self {
-        let odd = message.odd_headers.as_ref().map(Bytes::from);
-        let headers = Headers::new(odd.unwrap_or_else(|| message.serialized().into()));
-        Self { message, headers }
-    }
-}
-
-impl RequestFacts for Request<'_> {
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        self.headers.first(name).map(Bytes::from)
-    }
-
-    fn headers(&self) -> &Headers<'_> {
-        &self.headers
-    }
-
-    fn random(&self) -> Option<u64> {
-        self.message.random
-    }
-}
-
-impl ResponseFacts for Message {
-    fn header(&self, name: &str) -> Option<Bytes<'_>> {
-        assert_eq!(name, "x-served-version");
-        self.tag.as_ref().map(Bytes::from)
-    }
-
-    fn code_details(&self) -> Option<Bytes<'_>> {
-        self.from_upstream.then(|| b"via_upstream".into())
-    }
-
-    fn cluster(&self) -> Option<Bytes<'_>> {
-        self.cluster.as_ref().map(Bytes::from)
-    }
+fn serialized<'m>(fields: impl IntoIterator<Item = (&'m str, Option<&'m Vec<u8>>)>) -> Vec<u8> {
+    let present = fields.into_iter();
+    let present = present.filter_map(|(name, value)| Some((name, value?.as_slice())));
+    headers::serialized(&present.collect::<Vec<_>>())
 }
 
 fuzz_target!(|message: Message| {
     let config = &CONFIGS[usize::from(message.config) % CONFIGS.len()];
-    let role = [Role::Gateway, Role::Client, Role::Server][usize::from(message.role) % 3];
-    let facts = Request::of(&message);
-    let Some(request) = decision::request(config, role, Some("green"), &facts) else {
-        return;
+    let caller = if message.is_gateway {
+        Caller::Stranger
+    } else {
+        Caller::Workload(SERVICES.as_ref())
     };
-    let again = decision::request(config, role, Some("green"), &facts);
-    assert_eq!(
-        Some(&request),
-        again.as_ref(),
-        "the same request, the same decision"
-    );
+    let serialized = message.request();
+    let headers = Headers::new(serialized.as_slice().into());
+    let request = decision::request(config, caller, &headers, || message.random);
+    let again = decision::request(config, caller, &headers, || message.random);
+    assert_eq!(request, again, "the same request, the same decision");
+    let settings = config.settings(request.memory.settings());
 
-    if let Edit::Set(version) = request.pin {
-        assert!(VERSIONS.contains(&version));
-        assert!(
-            !matches!(request.bucket, Edit::Set(_)),
-            "pinned, and a bucket"
-        );
+    if let Edit::Set(value) = request.pin {
+        assert!(PinName::new(value.bytes()).is_some(), "{value:?}");
+        assert!(settings.pin.is_some());
     }
     if let Edit::Set(bucket) = request.bucket {
-        let number: u32 = bucket.to_string().parse().expect("a plain number");
-        let total = config
-            .rollouts
-            .iter()
-            .map(|r| r.weight_total)
-            .collect::<Vec<_>>();
-        assert!(total.iter().any(|total| below(number, *total)));
-        // An identity header has the bucket of its bytes.
-        if let (Some(user), Some(_)) = (&message.user, &config.identity.header)
-            && message.odd_headers.is_none()
-            && !user.is_empty()
-        {
-            let expected = config
-                .rollouts
-                .iter()
-                .map(|r| Bucket::of(r.salted.hash(user), r.weight_total));
-            assert!(expected.into_iter().any(|expected| expected == bucket));
-        }
+        let mut buffer = itoa::Buffer::new();
+        assert_eq!(Bucket::parse(bucket.digits(&mut buffer)), Some(bucket));
+    } else if message.is_gateway && message.odd_headers.is_none() && message.bucket.is_some() {
+        assert_eq!(request.bucket, Edit::Remove, "a stranger's bucket goes on");
     }
-    if role == Role::Server {
-        assert_eq!((request.pin, request.bucket), (Edit::Keep, Edit::Keep));
+    let mints = matches!(settings.identity.cookie, Some(IdentityCookie::Minted(_)));
+    if let Some(line) = &request.cookie {
+        assert!(mints && message.is_gateway, "{line:?}");
+        let id = &line[line.len() - 16..];
+        assert!(id.iter().all(u8::is_ascii_hexdigit), "{line:?}");
     }
 
-    let response = decision::response(config, Some("green"), request.memory, &message);
+    let serialized = message.response();
+    let headers = Headers::new(serialized.as_slice().into());
+    let Some(response) = decision::response(config, &request.memory, &headers) else {
+        unreachable!("there is a route header");
+    };
     if let Edit::Set(version) = response.tag {
-        assert!(VERSIONS.contains(&version));
+        assert!(!version.is_empty() && version.bytes().all(|b| b.is_ascii_graphic()));
     }
-    if role != Role::Gateway {
+    if !message.is_gateway {
         assert!(response.cookies.is_empty() && response.told.is_none());
+    }
+    if response.told.is_some() {
+        assert!(response.is_private);
     }
     for line in &response.cookies {
         assert!(line.iter().all(|b| (b' '..=b'~').contains(b)), "{line:?}");
     }
-    assert_eq!(response.counted.is_some(), role != Role::Server);
+    if let Some(route) = &message.route
+        && !route.starts_with(b"via_upstream")
+    {
+        assert!(response.cookies.is_empty(), "nobody answered");
+        assert!(!matches!(response.tag, Edit::Set(_)), "nobody answered");
+    }
 });
-
-fn below(number: u32, total: WeightTotal) -> bool {
-    // The largest hash has the largest bucket.
-    let largest = Bucket::of(u64::MAX, total).to_string();
-    number <= largest.parse().expect("a plain number")
-}
