@@ -480,9 +480,8 @@ fn the_routes_of_the_demo_are_what_the_envoy_filter_makes() {
             };
             let patch = of_name(name);
             let file = file.display();
-            for field in ["response_headers_to_add"] {
-                assert_eq!(route[field], patch[field], "{file}: {name}");
-            }
+            let field = "response_headers_to_add";
+            assert_eq!(route[field], patch[field], "{file}: {name}");
             // A proxy has one of the filter's names.
             let filters = route["typed_per_filter_config"]
                 .as_object()
