@@ -2,10 +2,13 @@
 //!
 //! Both take all headers of a message, and return what to write.
 
+mod pinned;
 mod request;
 mod response;
+mod user;
 
-pub use request::{Caller, PinValue, RequestDecision, request};
+pub use pinned::PinValue;
+pub use request::{Caller, RequestDecision, request};
 pub use response::{ResponseDecision, response};
 
 use super::identity::CookieId;

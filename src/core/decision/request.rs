@@ -1,14 +1,15 @@
 //! What becomes of a request: who the user is, which version a tester asks for, and
 //! what Envoy's route is to pick by.
 
-use super::{Edit, Memory, PinCookie, Stranger};
+use super::pinned::{Pin, PinValue};
+use super::user::User;
+use super::{Edit, Memory, Stranger};
 use crate::core::bucket::Bucket;
-use crate::core::config::{Config, First, IdentityCookie, Settings};
+use crate::core::config::{Config, IdentityCookie, Settings};
 use crate::core::headers::{Found, Headers};
 use crate::core::host::{self, ServiceNames};
 use crate::core::identity::CookieId;
-use crate::core::metrics::{Reason, Reasons, Source};
-use crate::core::pin::{self, PinName, PinRequest};
+use crate::core::metrics::{Reason, Reasons};
 use crate::core::request_cookies::RequestCookies;
 
 /// Who sends requests to a proxy.
@@ -32,26 +33,6 @@ pub struct RequestDecision {
     pub cookie: Option<Vec<u8>>,
     /// What the response's decision needs to know.
     pub memory: Memory,
-}
-
-/// The value of a pin header that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PinValue {
-    /// The version that a tester asks for.
-    Version(PinName),
-    /// `none`, which no route matches, and which the next gateway sees.
-    None,
-}
-
-impl PinValue {
-    /// Returns the bytes of the header.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Version(name) => name,
-            Self::None => PinRequest::NONE,
-        }
-    }
 }
 
 /// Decides about a request with these headers. `random` gives a random number, or
@@ -128,149 +109,6 @@ pub fn request(
     }
 }
 
-/// What a request's pin comes to.
-struct Pin {
-    /// What becomes of the pin header.
-    header: Edit<PinValue>,
-    /// The version that the request is pinned to.
-    version: Option<PinName>,
-    /// Where that was asked for.
-    source: Option<Source>,
-    /// What becomes of the pin cookie.
-    cookie: Option<PinCookie>,
-    /// Whether a stranger's pin is no name of a version.
-    is_malformed_at_a_gateway: bool,
-}
-
-impl Pin {
-    /// No pin, with this for the pin header.
-    fn none(header: Edit<PinValue>) -> Self {
-        Self {
-            header,
-            version: None,
-            source: None,
-            cookie: None,
-            is_malformed_at_a_gateway: false,
-        }
-    }
-
-    /// Returns what the first comes to that is there: the header, at a gateway the
-    /// query, and the cookie.
-    fn find(
-        settings: &Settings,
-        caller: Caller<'_>,
-        header: Found<'_>,
-        headers: &Headers<'_>,
-        cookies: &RequestCookies<'_>,
-    ) -> Self {
-        let is_gateway = matches!(caller, Caller::Stranger);
-        let removed = match header.first {
-            Some(_) if is_gateway => Edit::Remove,
-            _ => Edit::Keep,
-        };
-        let Some(of) = &settings.pin else {
-            // A gateway lets no pin in while pins are off.
-            return Self::none(removed);
-        };
-        let in_header = || Some((Source::PinHeader, PinRequest::of(header.first?)));
-        let in_query = || {
-            let query = of.query.as_ref().filter(|_| is_gateway)?;
-            let request = pin::in_query(headers.first(":path")?, &query.name)?;
-            Some((Source::PinQuery, request))
-        };
-        let in_cookie = || {
-            let request = cookies.pin.filter(|_| is_gateway)?;
-            Some((Source::PinCookie, request))
-        };
-        let found = in_header().or_else(in_query).or_else(in_cookie);
-        let Some((source, request)) = found else {
-            return Self::none(Edit::Keep);
-        };
-        match request {
-            PinRequest::Version(version) => Self {
-                version: Some(version),
-                source: Some(source),
-                cookie: (source == Source::PinQuery).then_some(PinCookie::Remember),
-                ..Self::none(only(PinValue::Version(version), header))
-            },
-            PinRequest::Unpin => Self {
-                cookie: Some(PinCookie::Clear),
-                ..Self::none(only(PinValue::None, header))
-            },
-            PinRequest::Malformed if is_gateway => Self {
-                is_malformed_at_a_gateway: true,
-                ..Self::none(removed)
-            },
-            PinRequest::Malformed => Self::none(Edit::Keep),
-        }
-    }
-}
-
-/// Who sent a request.
-enum User<'h> {
-    /// The one that the identity header names.
-    Header(&'h [u8]),
-    /// The one that the identity cookie names.
-    Cookie(&'h [u8]),
-    /// A new one, with this identity.
-    Minted(CookieId),
-    /// The one whose bucket a workload forwards.
-    OfBucket,
-    /// Nobody knows.
-    Unknown,
-}
-
-impl<'h> User<'h> {
-    /// Returns the user by header or cookie.
-    fn find(
-        settings: &Settings,
-        header: Found<'h>,
-        cookies: &RequestCookies<'h>,
-        rejected: &mut Reasons,
-    ) -> Self {
-        let by_header = header.first.filter(|value| !value.is_empty());
-        if let (First::Header, Some(value)) = (settings.identity.first, by_header) {
-            return Self::Header(value);
-        }
-        if cookies.identity_is_malformed {
-            rejected.add(Reason::CookieMalformed);
-        }
-        let by_cookie = cookies.identity.map(Self::Cookie);
-        let user = by_cookie.or(by_header.map(Self::Header));
-        user.unwrap_or(Self::Unknown)
-    }
-
-    /// Returns a new user.
-    fn mint(random: impl FnOnce() -> Option<u64>) -> Self {
-        random().map_or(Self::Unknown, |random| Self::Minted(CookieId::mint(random)))
-    }
-
-    fn identity(&self) -> Option<&[u8]> {
-        match self {
-            Self::Header(value) | Self::Cookie(value) => Some(value),
-            Self::Minted(id) => Some(id),
-            Self::OfBucket | Self::Unknown => None,
-        }
-    }
-
-    fn source(&self) -> Source {
-        match self {
-            Self::Header(_) => Source::IdentityHeader,
-            Self::Cookie(_) => Source::IdentityCookie,
-            Self::Minted(_) => Source::Minted,
-            Self::OfBucket => Source::BucketHeader,
-            Self::Unknown => Source::None,
-        }
-    }
-
-    fn minted(&self) -> Option<CookieId> {
-        match self {
-            Self::Minted(id) => Some(*id),
-            _ => None,
-        }
-    }
-}
-
 /// What a request's own bucket header comes to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum CallersBucket {
@@ -335,16 +173,6 @@ fn cookie_line_with(settings: &Settings, id: CookieId, headers: &Headers<'_>) ->
     line.push(b'=');
     line.extend_from_slice(&id);
     Some(line)
-}
-
-/// Returns what makes `value` the only one of a header. A request that is not changed
-/// spares Envoy another search for its route.
-fn only(value: PinValue, header: Found<'_>) -> Edit<PinValue> {
-    if header.is_only(value.bytes()) {
-        Edit::Keep
-    } else {
-        Edit::Set(value)
-    }
 }
 
 /// Returns whether the caller came by https: by the first value of `x-forwarded-proto`,
