@@ -23,7 +23,7 @@ use tree::{Tree, quoted};
 /// The pin header's default name, which a gateway removes while pins are off.
 pub const DEFAULT_PIN_HEADER: &str = "x-version-pin";
 
-/// A checked configuration. The fields are those of the README's table.
+/// A checked configuration. The fields are those of docs/configuration.md.
 #[derive(Debug)]
 pub struct Config {
     /// The role, as it is written; the proxy decides what it means.
