@@ -16,7 +16,7 @@ from kit.envoy import Envoy, module, versions
 from kit.scenario import all_of
 from kit.upstream import Headers, Upstream
 
-REQUESTS = 600
+REQUESTS = 400
 PARTS = [
     *(b"bluegreen-id", b"bluegreen-pin", b"version-pin", b"x", b"=", b";", b"; "),
     *(b"00c0ffee00c0ffee", b"00C0FFEE00C0FFEE", b"green", b"blue", b"none", b"Purple"),
