@@ -164,6 +164,7 @@ class Fleet:
         self.dead_port = stack.enter_context(ports.refusing())
         self.envoys: dict[str, Envoy] = {}
         self.ports: dict[str, int] = {}
+        self.counted: dict[str, Counter[str]] = {}
 
     def port(self, part: Part) -> int:
         """The port of a listener; starts its proxy if it does not run yet."""
@@ -214,6 +215,15 @@ class Fleet:
                 clusters.append(istio.cluster(dead, self.dead_port))
         return clusters
 
+    def counts(self, parts: list[Part]) -> Counter[str]:
+        """By how much the counters of these proxies grew since the last look."""
+        growth: Counter[str] = Counter()
+        for process in (part.process for part in parts):
+            now = counters(self.envoys[process])
+            growth += now - self.counted.get(process, Counter())
+            self.counted[process] = now
+        return growth
+
     def forget(self) -> None:
         """Forgets what was received until now."""
         for server in (*self.apps, self.relay):
@@ -254,20 +264,20 @@ def test_row(fleet: Fleet, row: Row, protocol: str) -> None:
     port = fleet.relay.target = fleet.port(own)
     if front:
         port = fleet.port(front)
-    envoys = [fleet.envoys[part.process] for part in (own, front) if part]
+    parts = [part for part in (own, front) if part]
     for app in fleet.apps:
         app.answer = row.answer_of(app.name)
     fleet.forget()
 
-    before = counters(envoys)
     response = PROTOCOLS[protocol](port, row.request)
     outcome = Outcome(
         response.headers,
         list(fleet.relay.requests),
         [(app.name, request) for app in fleet.apps for request in app.requests],
-        dict(counters(envoys) - before),
+        dict(fleet.counts(parts)),
     )
     if wrong := judge(row, outcome):
+        envoys = [fleet.envoys[part.process] for part in parts]
         pytest.fail(report(row, wrong, outcome, envoys), pytrace=False)
 
 
@@ -327,13 +337,10 @@ def shown(headers: Headers) -> list[str]:
     return [f"  {name}: {repr(value)[2:-1]}" for name, value in headers]
 
 
-def counters(envoys: list[Envoy]) -> Counter[str]:
-    """The filter's counters of all these proxies, by the names of the table."""
-    found: Counter[str] = Counter()
-    for envoy in envoys:
-        for stat, value in envoy.stats("bluegreen_").items():
-            found[words_of(stat)] += value
-    return found
+def counters(envoy: Envoy) -> Counter[str]:
+    """The filter's counters of a proxy, by the names of the table."""
+    stats = envoy.stats("bluegreen_")
+    return Counter({words_of(stat): value for stat, value in stats.items()})
 
 
 def words_of(stat: str) -> str:
