@@ -10,7 +10,7 @@ from kit import bucket, client, envoy_filter, istio, ports
 from kit.envoy import Envoy, module, versions
 from kit.upstream import Headers
 
-# One VersionService after another: sums of 7, 100, 1000 and 10000, and two orders.
+# Weights in their order: sums of 7, 100, 1000 and 10000, two of them turned around.
 SPLITS: dict[str, dict[str, int]] = {
     "seven": {"v1": 3, "v2": 4},
     "seven-turned": {"v2": 4, "v1": 3},

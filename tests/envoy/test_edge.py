@@ -7,6 +7,7 @@ the module is missing (contract, section 2).
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Protocol
 
 import pytest
 from kit import client, envoy_filter, istio, ports
@@ -44,6 +45,13 @@ DEAD = istio.subset_cluster("dead")
 TO_BLUE = {"route": {"cluster": CLUSTER}}
 
 
+class Start(Protocol):
+    """Starts a gateway with these listeners."""
+
+    def __call__(self, name: str, *listeners: Json) -> Envoy:
+        """Its process."""
+
+
 @pytest.fixture(params=versions())
 def version(request: pytest.FixtureRequest) -> str:
     """The oldest Envoy and the newest."""
@@ -59,7 +67,7 @@ def app() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def start(version: str, app: Upstream) -> Iterator["Start"]:
+def start(version: str, app: Upstream) -> Iterator[Start]:
     """Starts a gateway with these listeners, in front of the application."""
     with ExitStack() as stack:
         dead_port = stack.enter_context(ports.refusing())
@@ -73,13 +81,6 @@ def start(version: str, app: Upstream) -> Iterator["Start"]:
             return stack.enter_context(Envoy(bootstrap, f"{name}-{version}", version))
 
         yield gateway
-
-
-class Start:
-    """The type of `start`."""
-
-    def __call__(self, name: str, *listeners: Json) -> Envoy:
-        """A gateway with these listeners."""
 
 
 def ask(envoy: Envoy, listener: str, path: str = "/", **headers: str) -> Headers:
