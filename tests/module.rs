@@ -309,6 +309,22 @@ fn a_wrong_one_is_told_again_where_all_vms_are_new() {
 }
 
 #[test]
+fn a_thread_that_is_behind_tells_nothing_again() {
+    let mesh = Mesh::new();
+    let mut threads = Threads::new(&mesh);
+    threads.configure(GOOD, true);
+    let other = BAD.replace("rolouts", "pins");
+    let order = [BAD, GOOD, BAD, &other, GOOD, &other];
+    // The second thread begins when the first has all of them.
+    for vm in &mut threads.vms {
+        for json in order {
+            vm.configure(json.as_bytes());
+        }
+        assert_eq!((mesh.rejected(), mesh.wrong("bluegreen")), (4, 1));
+    }
+}
+
+#[test]
 fn each_plugin_has_a_history_of_its_own() {
     let mesh = Mesh::new();
     let mut vm = mesh.vm();

@@ -22,12 +22,13 @@ pub mod config;
 pub mod cookie;
 pub mod decision;
 pub mod headers;
+pub mod history;
 
 pub mod host;
 pub mod identity;
 pub mod metrics;
 pub mod pin;
-pub mod reports;
+
 mod request_cookies;
 pub mod role;
 pub mod rollouts;

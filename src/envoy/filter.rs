@@ -9,9 +9,9 @@ use super::{host, shared};
 use crate::core::cache_control;
 use crate::core::config::{self, Config};
 use crate::core::decision::{self, Caller, Edit, Memory, RequestDecision, ResponseDecision};
+use crate::core::history::{Meeting, Place};
 use crate::core::host::ServiceNames;
-use crate::core::metrics::{self, CONFIG_REJECTED, Counters};
-use crate::core::reports::Report;
+use crate::core::metrics::{self, CONFIG_REJECTED, CounterId, Counters};
 use crate::core::role::{Placement, Role};
 use std::rc::Rc;
 
@@ -19,8 +19,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub(crate) struct Vm {
     counters: Counters,
-    /// The last wrong configuration of each plugin that has not had a good one since.
-    wrong: Vec<(Vec<u8>, Report)>,
+    /// How far it has come in the history of each plugin.
+    places: Vec<(Vec<u8>, Place)>,
 }
 
 /// A plugin configuration, as Envoy gives it to one VM.
@@ -63,18 +63,16 @@ impl Root {
         let wrong = vm.counters.named(&label, &mut shared::Gauges);
         // In every VM: Envoy forgets a counter with the last VM that defined it.
         let rejected = vm.counters.named(CONFIG_REJECTED, &mut shared::Counters);
-        let config = match config::parse(&json) {
+        let parsed = config::parse(&json);
+        let meeting = vm.meet(&name, &json, parsed.is_err(), wrong);
+        let config = match parsed {
             Ok(config) => {
-                vm.forget_wrong(&name);
                 shared::keep_good(&name, &json);
-                if let Some(gauge) = wrong {
-                    host::record(gauge, 0);
-                }
                 Some(config)
             }
             Err(errors) => {
                 let good = shared::last_good(&name).and_then(|json| config::parse(&json).ok());
-                if shared::is_to_tell(&name, vm.report_wrong(name.clone(), &json), wrong) {
+                if meeting.is_new {
                     let outcome = if good.is_some() {
                         "the last good one stays in force"
                     } else {
@@ -105,16 +103,18 @@ impl Root {
 }
 
 impl Vm {
-    fn report_wrong(&mut self, name: Vec<u8>, json: &[u8]) -> Report {
-        let last = self.forget_wrong(&name);
-        let report = Report::next(json, last);
-        self.wrong.push((name, report));
-        report
-    }
-
-    fn forget_wrong(&mut self, name: &[u8]) -> Option<Report> {
-        let at = self.wrong.iter().position(|(other, _)| other == name)?;
-        Some(self.wrong.swap_remove(at).1)
+    fn meet(
+        &mut self,
+        name: &[u8],
+        json: &[u8],
+        is_wrong: bool,
+        wrong: Option<CounterId>,
+    ) -> Meeting {
+        let at = self.places.iter().position(|(other, _)| other == name);
+        let place = at.map(|at| self.places.swap_remove(at).1);
+        let meeting = shared::meet(name, json, place, is_wrong, wrong);
+        self.places.push((name.to_owned(), meeting.place));
+        meeting
     }
 }
 

@@ -1,13 +1,13 @@
-//! What the VMs of a proxy share: the last good configuration of each plugin, what was
-//! told of wrong ones, and which series there are.
+//! What the VMs of a proxy share: the last good configuration of each plugin, the
+//! history of its configurations, and which series there are.
 //!
 //! All plugins of a proxy share one space of keys, so each key says whose it is. What
 //! is kept under a key is replaced, never added to, and the keys are bounded by the
 //! plugins and by the most series.
 
 use super::host;
+use crate::core::history::{History, Meeting, Place, print};
 use crate::core::metrics::{CounterId, MOST_NAMED_SERIES, Registry};
-use crate::core::reports::Report;
 
 /// Keeps the bytes of a good configuration of the plugin `name`.
 pub(crate) fn keep_good(name: &[u8], json: &[u8]) {
@@ -21,26 +21,42 @@ pub(crate) fn last_good(name: &[u8]) -> Option<Vec<u8>> {
     host::shared(&key("good", name)).0
 }
 
-/// Returns whether this VM is the one to tell of a wrong configuration of the plugin
-/// `name`. `wrong` is the gauge of the plugin, which is 1 from now on.
-pub(crate) fn is_to_tell(name: &[u8], report: Report, wrong: Option<CounterId>) -> bool {
-    let key = key("told", name);
-    let (told, generation) = host::shared(&key);
-    let told = told.and_then(|told| Report::of_bytes(&told));
-    let is_known_wrong = wrong.is_some_and(|gauge| host::metric(gauge) == Some(1));
-    // Before it is told: who finds it told finds the gauge at 1.
-    if let Some(gauge) = wrong {
-        host::record(gauge, 1);
+/// Returns how this VM meets a configuration of the plugin `name`. `place` is how far it
+/// had come before. From now on the plugin's gauge `wrong` tells whether the last one is
+/// wrong; Envoy forgets it with the last VM, so it also tells whether others live.
+pub(crate) fn meet(
+    name: &[u8],
+    json: &[u8],
+    place: Option<Place>,
+    is_wrong: bool,
+    wrong: Option<CounterId>,
+) -> Meeting {
+    let key = key("history", name);
+    let mut tries = 0..MOST_TRIES;
+    loop {
+        let (history, generation) = host::shared(&key);
+        let history = history.and_then(|history| History::of_bytes(&history));
+        let mut history = history.unwrap_or_default();
+        // Of a good one it does not matter: nobody tells of it.
+        let is_known = !is_wrong || wrong.is_some_and(|gauge| host::metric(gauge) == Some(1));
+        let meeting = history.meet(place, json, is_known);
+        if let Some(gauge) = wrong.filter(|_| meeting.is_last) {
+            // Before others can find it: a VM that begins looks at both.
+            host::record(gauge, is_wrong.into());
+        }
+        let stands = !meeting.is_new || host::set_shared(&key, &history.bytes(), generation);
+        if stands || tries.next().is_none() {
+            return meeting;
+        }
     }
-    report.is_news(told, is_known_wrong) && host::set_shared(&key, &report.bytes(), generation)
 }
 
 /// Returns whether no VM has told yet that the pod has no label of this key.
 pub(crate) fn is_new_lack(name: &[u8], label: &str) -> bool {
     let key = key("lack", name);
-    let report = Report::first(label.as_bytes()).bytes();
+    let print = print(label.as_bytes()).to_le_bytes();
     let (told, generation) = host::shared(&key);
-    told.as_deref() != Some(&report) && host::set_shared(&key, &report, generation)
+    told.as_deref() != Some(&print) && host::set_shared(&key, &print, generation)
 }
 
 /// The counters of the proxy's rollouts.
@@ -49,11 +65,10 @@ pub(crate) struct Counters;
 impl Registry for Counters {
     fn admits(&mut self, name: &str) -> bool {
         // The name's own key says that the proxy has it; the other one how many it has.
-        let known = key("series", &Report::first(name.as_bytes()).bytes());
+        let known = key("series", &print(name.as_bytes()).to_le_bytes());
         if host::shared(&known).0.is_some() {
             return true;
         }
-        // Another VM may be faster, but none is so again and again.
         for _ in 0..MOST_TRIES {
             let (count, generation) = host::shared(SERIES);
             let count = count.and_then(|count| Some(u64::from_le_bytes(count.try_into().ok()?)));
@@ -90,6 +105,7 @@ impl Registry for Gauges {
 /// The key of the number of series.
 const SERIES: &[u8] = b"bluegreen/series";
 
+/// How often a VM tries again where another one was faster, which is not for long.
 const MOST_TRIES: usize = 100;
 
 fn key(topic: &str, of: &[u8]) -> Vec<u8> {
