@@ -10,53 +10,78 @@ SHELL := bash
 export ENVOY_OLDEST := 1.36.4
 export ENVOY_NEWEST := 1.40.0
 
+# Programs that need.sh unpacks, for want of others.
+export PATH := $(PATH):$(CURDIR)/target/debian/usr/bin
+
 FUZZ_SECONDS ?= 600
 
 tools := tests/tools
+image := envoyfilter/image
 venv := target/venv
 bin := $(venv)/bin
 envoys := $(ENVOY_OLDEST:%=target/envoy/%/.installed) $(ENVOY_NEWEST:%=target/envoy/%/.installed)
 logged := $(tools)/logged.sh
 # The closing lines of cargo test and pytest.
 tested := $(logged) --show '^test result:|^=+ .*(passed|failed|no tests ran)'
+pytest := $(bin)/python -m pytest -o cache_dir=target/pytest
 
 # A test may fail, and does not use all of a module that it shares with others.
 in_tests := -A dead_code $(addprefix -A clippy::,arithmetic_side_effects \
   as_conversions expect_used indexing_slicing panic pedantic string_slice unwrap_used)
 
+# What targets need of the machine (need.sh). It comes before all else that a target
+# does, so that whatever is missing is said at once, and not after minutes.
+needs-build := cargo cc wasm
+needs-demo := $(needs-build) python
+needs-image := $(needs-build) python
+needs-push := $(needs-image)
+needs-test-unit := cargo cc
+needs-test-module := $(needs-build)
+needs-test-fuzz := cargo cc c++
+needs-test-envoy := $(needs-build) python
+needs-test-browser := $(needs-test-envoy) chromium
+needs-test-build := $(needs-build)
+needs-test-image := $(needs-image) docker-registry
+needs-test-watching := python prometheus
+needs-fuzz := cargo cc c++
+tests := unit module fuzz envoy browser build image watching
+needs-test := $(sort $(foreach test,$(tests),$(needs-test-$(test))))
+needs-test-fresh := cargo debootstrap
+needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl KUBECONFIG
+needs-bench := $(needs-build) python valgrind h2load
+needs-lint := $(needs-build) python
+needs-lint-rust := $(needs-build)
+needs-deps := $(sort $(needs-test) $(needs-test-fresh) buildah curl)
+
 ##@ Use
 
 .PHONY: build
-build: ## The module: target/bluegreen.wasm
-	@$(tools)/need.sh cargo cc
+build: .need-build ## The module: target/bluegreen.wasm
 	@$(logged) --show '^(target/bluegreen.wasm|sha256) ' build $(tools)/build-module.sh
 
 .PHONY: demo
-demo: build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it work on real Envoys (KEEP=1 leaves them running)
+demo: .need-demo build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it work on real Envoys (KEEP=1 leaves them running)
 	@$(bin)/python examples/local/demo.py
 
 .PHONY: image
-image: build ## The OCI image that Istio pulls: target/image
-	@$(tools)/need.sh buildah
-	@$(logged) --show '^(target/image|digest|image.sh:) ' image $(tools)/image.sh
+image: .need-image build | $(bin)/python ## The OCI image that Istio pulls: target/image
+	@$(logged) --show '^(target/image|digest|build.py:) ' image $(bin)/python $(image)/build.py
 
 .PHONY: push
-push: .push-to image ## Push it, and say its url: make push IMAGE=registry/name:tag
-	@$(tools)/need.sh skopeo
-	@$(logged) --show '^url: ' push $(tools)/push.sh '$(IMAGE)'
+push: .push-to .need-push image $(venv)/.image-installed ## Push it, and say its url: make push IMAGE=registry/name:tag
+	@$(logged) --show '^url: ' push $(bin)/python $(image)/push.py '$(IMAGE)'
 
 # Before anything is built.
-.push-to:
-	@$(tools)/push.sh --check '$(IMAGE)'
+.push-to: .need-push | $(bin)/python
+	@$(bin)/python $(image)/push.py --check '$(IMAGE)'
 
 ##@ Test
 
 .PHONY: test
-test: test-unit test-module test-fuzz test-envoy test-browser test-build test-image test-watching ## Everything below, but the long fuzzing and e2e
+test: .need-test $(tests:%=test-%) ## Everything below, but the long fuzzing, fresh and e2e
 
 .PHONY: test-unit
-test-unit: ## The core: unit and property tests; what the README says
-	@$(tools)/need.sh cargo cc
+test-unit: .need-test-unit ## The core: unit and property tests; what the README says
 	@$(tested) test-unit cargo test --locked --lib --test properties --test readme --test manifests
 
 .PHONY: test-module
@@ -64,41 +89,40 @@ test-module: build ## Scenarios on the core and on the module, in an interpreter
 	@$(tested) test-module cargo test --locked --test scenarios --test module
 
 .PHONY: test-fuzz
-test-fuzz: ## Fuzzing, for some seconds only
+test-fuzz: .need-test-fuzz ## Fuzzing, for some seconds only
 	@$(logged) --show '^Done ' test-fuzz $(tools)/fuzz.sh 10
 
 .PHONY: fuzz
-fuzz: ## Coverage-guided fuzzing of requests and configurations
+fuzz: .need-fuzz ## Coverage-guided fuzzing of requests and configurations
 	@$(tools)/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: test-envoy
-test-envoy: build $(venv)/.installed $(envoys) ## Scenarios and updates under load on the oldest and newest Envoy
-	@$(tested) test-envoy $(bin)/python -m pytest -o cache_dir=target/pytest tests/envoy
+test-envoy: .need-test-envoy build $(venv)/.installed $(envoys) ## Scenarios and updates under load on the oldest and newest Envoy
+	@$(tested) test-envoy $(pytest) tests/envoy
 
 .PHONY: test-browser
-test-browser: build $(venv)/.installed $(lastword $(envoys)) ## The demo in a real browser
-	@$(logged) chromium $(tools)/chromium.sh
-	@$(tested) test-browser $(bin)/python -m pytest -o cache_dir=target/pytest tests/browser
+test-browser: .need-test-browser build $(venv)/.installed $(lastword $(envoys)) ## The demo in a real browser
+	@$(tested) test-browser $(pytest) tests/browser
 
 .PHONY: test-build
 test-build: build ## A second build, in another folder, gives the same bytes
 	@$(logged) test-build $(tools)/test-reproducible.sh
 
 .PHONY: test-image
-test-image: build ## The image: built twice, pushed, and pulled from a registry
-	@$(tools)/need.sh buildah skopeo curl docker-registry
-	@$(logged) --show '^✔' test-image $(tools)/test-image.sh
+test-image: .need-test-image build $(venv)/.installed $(venv)/.image-installed ## The image: built twice, pushed, and pulled from a registry
+	@$(tested) test-image $(pytest) tests/image
 
 .PHONY: test-watching
-test-watching: $(venv)/.installed ## Alerts and dashboard, by Prometheus, on made-up series
-	@$(tools)/need.sh prometheus
-	@$(tested) test-watching $(bin)/python -m pytest -o cache_dir=target/pytest tests/watching
+test-watching: .need-test-watching $(venv)/.installed ## Alerts and dashboard, by Prometheus, on made-up series
+	@$(tested) test-watching $(pytest) tests/watching
+
+.PHONY: test-fresh
+test-fresh: .need-test-fresh ## make demo test, in a new Debian that has what the README lists
+	@$(tools)/test-fresh.sh demo test
 
 .PHONY: e2e
-e2e: $(venv)/.installed ## What users apply, on the cluster of KUBECONFIG: minutes
-	@$(tools)/need.sh KUBECONFIG kubectl cargo cc buildah skopeo curl prometheus
-	@$(logged) chromium $(tools)/chromium.sh
-	@$(logged) --live e2e $(bin)/python -m pytest -o cache_dir=target/pytest -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e
+e2e: .need-e2e $(venv)/.installed $(venv)/.image-installed ## What users apply, on the cluster of KUBECONFIG: minutes
+	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e
 
 ##@ Measure
 
@@ -112,18 +136,16 @@ bench-quick: .bench-ready ## The main rows only, on the screen
 	@$(bin)/python benches/run.py --quick
 
 # The modules that ours is compared with are cut to the same callbacks.
-.bench-ready: build $(venv)/.installed $(lastword $(envoys))
-	@$(tools)/need.sh valgrind h2load
+.bench-ready: .need-bench build $(venv)/.installed $(lastword $(envoys))
 	@$(logged) bench-modules benches/build-modules.sh
 
 ##@ Lint
 
 .PHONY: lint
-lint: lint-rust lint-shell lint-yaml lint-python lint-licences lint-help ## Everything below
+lint: .need-lint lint-rust lint-shell lint-yaml lint-python lint-licences lint-help ## Everything below
 
 .PHONY: lint-rust
-lint-rust: ## rustfmt, and clippy for this machine and for the module
-	@$(tools)/need.sh cargo cc
+lint-rust: .need-lint-rust ## rustfmt, and clippy for this machine and for the module
 	@$(logged) rustfmt cargo fmt --check
 	@$(logged) clippy-module $(tools)/wasm-cargo.sh clippy --locked --lib -- -D warnings
 	@$(logged) clippy cargo clippy --locked --all-features --lib --bins -- -D warnings
@@ -159,9 +181,7 @@ fmt: $(venv)/.lint-installed ## Format the Rust and the Python code
 ##@ Machine
 
 .PHONY: deps
-deps: $(venv)/.installed $(venv)/.lint-installed $(envoys) ## Install beforehand what the targets install as they need it
-	@$(tools)/need.sh cargo cc
-	@$(logged) chromium $(tools)/chromium.sh
+deps: $(venv)/.installed $(venv)/.image-installed $(venv)/.lint-installed $(envoys) .need-deps ## Install beforehand what the targets install as they need it
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
@@ -171,12 +191,20 @@ clean: ## Remove what was built and installed here
 help: ## This list
 	@awk -f $(tools)/help.awk $(MAKEFILE_LIST)
 
+# What a target needs, by its list above.
+.need-%:
+	@$(tools)/need.sh $(needs-$*)
+
 $(bin)/python:
 	@$(tools)/need.sh python
 	@$(logged) venv python3 -m venv $(venv)
 
 $(venv)/.installed: tests/requirements.txt | $(bin)/python
 	@$(logged) python-deps $(bin)/pip install -r $<
+	@touch $@
+
+$(venv)/.image-installed: $(image)/requirements.txt | $(bin)/python
+	@$(logged) image-deps $(bin)/pip install -r $<
 	@touch $@
 
 $(venv)/.lint-installed: $(tools)/requirements.txt | $(bin)/python

@@ -6,9 +6,7 @@ claim does not hold.
 
 import os
 import re
-import shlex
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -16,7 +14,7 @@ from math import sqrt
 
 from kept import keep
 from mesh import DOCS, RUN, STOCK, STOCK_VERSIONS, VERSIONS, Envoy, Mesh
-from show import ClaimError, by_bucket, claim, command, console, part, shares, table
+from show import ClaimError, by_bucket, claim, console, exchange, part, shares, table
 from users import User, answers, visit
 
 USERS = 200
@@ -121,32 +119,32 @@ def other_applications(mesh: Mesh, docs: set[str]) -> None:
     claim("each response says its version: the Service", tagged(users))
     console.print("\ndocs takes no part: its route has no name of ours.\n")
     before = mesh.gateway.stats("bluegreen")
-    curl("-H 'x-version-pin: green'", f"{mesh.authority(DOCS)}/json")
+    ask(mesh, "x-version-pin: green", DOCS)
     now = answers(mesh.url, TO_DOCS, USERS)
     claim(f"{USERS} responses are what Istio alone gave, to the letter", now == docs)
     claim("no counter of ours moved", mesh.gateway.stats("bluegreen") == before)
 
 
 def a_tester(mesh: Mesh) -> None:
-    """Shows pins, by the commands that a tester types."""
+    """Shows pins, by the requests that a tester sends."""
     part(
         4,
         "A tester",
         "shop's green has weight 0: only a tester who asks for it gets it.",
     )
     mesh.shift(0)
-    answer = curl("-H 'x-version-pin: green'", f"{mesh.authority()}/json")
+    answer = ask(mesh, "x-version-pin: green")
     claim("green answers", "x-served-version: green" in answer)
     claim("no cache may keep it", "cache-control: private, no-store" in answer)
     console.print("\nThe same pin takes stock's green, a Service:\n")
-    answer = curl("-H 'x-version-pin: green'", f"{mesh.authority(STOCK)}/json")
+    answer = ask(mesh, "x-version-pin: green", STOCK)
     claim("stock-green answers", "x-served-version: stock-green" in answer)
     console.print("\nA version that no route takes:\n")
-    answer = curl("-H 'x-version-pin: purple'", f"{mesh.authority()}/json")
+    answer = ask(mesh, "x-version-pin: purple")
     told = "x-version-pin: not-routed; served=blue"
     claim("the tester is told who answered instead", told in answer)
     console.print("\nWhat cannot be the name of a version:\n")
-    answer = curl("-H 'x-version-pin: Green!'", f"{mesh.authority()}/json")
+    answer = ask(mesh, "x-version-pin: Green!")
     told = "x-version-pin: rejected; reason=malformed"
     claim("the tester is told, and gets the page all the same", told in answer)
 
@@ -199,7 +197,7 @@ def green_dies(mesh: Mesh, users: list[User]) -> None:
     failed = counted["shop.shop", "green", "identity-cookie", "5xx"]
     claim("they are counted for green, with bg_code 5xx", failed == len(of_green))
     console.print()
-    answer = curl(f"-H 'cookie: {of_green[0].cookie}'", f"{mesh.authority()}/json")
+    answer = ask(mesh, f"cookie: {of_green[0].cookie}")
     claim("and tagged: green's sidecar answers", "x-served-version: green" in answer)
     console.print("\nThe way out is the weights: 100/0.\n")
     mesh.shift(0)
@@ -220,7 +218,7 @@ def stock_green_dies(mesh: Mesh) -> None:
     )
     mesh.stop_app("stock-green")
     before = responses(mesh.gateway)
-    answer = curl("-H 'x-version-pin: green'", f"{mesh.authority(STOCK)}/json")
+    answer = ask(mesh, "x-version-pin: green", STOCK)
     claim("no tag, as no version answered", "x-served-version" not in answer)
     counted = responses(mesh.gateway) - before
     failed = counted["stock.shop", "stock-green", "pin-header", "5xx"]
@@ -324,20 +322,12 @@ def is_share(counts: Counter[str], green: float) -> bool:
     return abs(counts["green"] - total * green) < 4 * sqrt(total * green * (1 - green))
 
 
-def curl(options: str, url: str) -> str:
-    """Runs curl and shows it; the answer's headers and body."""
-    line = f"curl -si {options} {url}"
-    done = subprocess.run(
-        shlex.split(line), capture_output=True, text=True, check=True, timeout=10
-    )
+def ask(mesh: Mesh, header: str, host: str = "127.0.0.1") -> str:
+    """Sends one request with a header, and shows both sides; returns the answer."""
+    request, answer = mesh.ask(header, host)
     hidden = ("date:", "server:", "content-", "x-envoy-")
-    shown = [
-        text
-        for text in done.stdout.replace("\r", "").splitlines()
-        if text and not text.startswith(hidden)
-    ]
-    command(line, "\n".join(shown))
-    return done.stdout
+    exchange(request, [line for line in answer if not line.startswith(hidden)])
+    return "\n".join(answer)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,10 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from kit import ports
+from kit.client import http1, http1_bytes
 from kit.envoy import Envoy, die_with_parent
 from kit.files import replace
+from kit.upstream import Headers
 
 VERSIONS = ("blue", "green")
 STOCK_VERSIONS = ("stock-blue", "stock-green")
@@ -119,6 +121,24 @@ class Mesh:
     def authority(self, host: str = ports.LOOPBACK) -> str:
         """The gateway's port under a host's name, such as `docs.localhost:18080`."""
         return f"{host}:{self._ports[GATEWAY_PORT]}"
+
+    def ask(self, header: str, host: str) -> tuple[list[str], list[str]]:
+        """Asks the gateway for /json; returns the lines of the request and the answer."""
+        name, _, value = header.partition(": ")
+        request: Headers = [
+            (":method", b"GET"),
+            (":path", b"/json"),
+            (":authority", self.authority(host).encode()),
+            (name, value.encode()),
+        ]
+        response = http1(self._ports[GATEWAY_PORT], request)
+        (_, status), *headers = response.headers
+        answer = [
+            f"HTTP/1.1 {status.decode()}",
+            *(f"{name}: {value.decode()}" for name, value in headers),
+            *response.body.decode().splitlines(),
+        ]
+        return http1_bytes(request).decode().splitlines(), answer
 
     @property
     def admin_url(self) -> str:

@@ -1,6 +1,6 @@
 """How the demo looks: 80 columns, with or without colours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 
 from rich.console import Console
@@ -37,12 +37,13 @@ def claim(text: str, holds: bool) -> None:
         raise ClaimError(text)
 
 
-def command(line: str, answer: str) -> None:
-    """A command as one would type it, and its answer."""
-    console.print(f"  [bold]$ {line}[/]", soft_wrap=True)
-    for text in answer.strip().splitlines():
-        for piece in wrap(text, WIDTH - 2, subsequent_indent="  "):
-            console.print(f"  {piece}", style="dim", markup=False)
+def exchange(request: Iterable[str], answer: Iterable[str]) -> None:
+    """The lines of a request and of its answer, as they went over the connection."""
+    for mark, style, lines in (("  > ", "bold", request), ("  < ", "dim", answer)):
+        for text in filter(None, lines):
+            indent = {"initial_indent": mark, "subsequent_indent": "    "}
+            for piece in wrap(text, WIDTH, **indent):
+                console.print(piece, style=style, markup=False)
     console.print()
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -282,24 +283,24 @@ def push_images() -> None:
 def push_another(tag: str) -> None:
     """Pushes a module that does the same, of other bytes: what Envoy knows one by."""
     folder = FILES / "another"
-    shutil.rmtree(folder, ignore_errors=True)
-    for part in ("envoyfilter/image", "tests/tools"):
-        shutil.copytree(ROOT / part, folder / part)
-    shutil.copy(ROOT / "Cargo.toml", folder)
-    module = (ROOT / "target/bluegreen.wasm").read_bytes()
-    (folder / "target").mkdir()
-    (folder / "target/bluegreen.wasm").write_bytes(module + SECTION)
-    run(folder / "tests/tools/image.sh")
-    push = folder / "tests/tools/push.sh"
-    run("env", tls_verify(), push, f"{registry()}/bluegreen:{tag}")
+    folder.mkdir(exist_ok=True)
+    module = folder / "bluegreen.wasm"
+    module.write_bytes((ROOT / "target/bluegreen.wasm").read_bytes() + SECTION)
+    image = ("--image", folder / "image")
+    run(sys.executable, IMAGE / "build.py", "--module", module, *image)
+    push = ("env", tls_verify(), sys.executable, IMAGE / "push.py", *image)
+    run(*push, f"{registry()}/bluegreen:{tag}")
 
+
+# What `make image` and `make push` run.
+IMAGE = ROOT / "envoyfilter/image"
 
 # A custom section of a module: its id, its size, and its name, which is all of it.
 SECTION = b"\x00\x05\x04next"
 
 
 def tls_verify() -> str:
-    """For make and push.sh: a registry that the mesh calls over plain HTTP."""
+    """For make and push.py: a registry that the mesh calls over plain HTTP."""
     return f"TLS_VERIFY={os.environ.get('TLS_VERIFY', 'false')}"
 
 

@@ -1,7 +1,7 @@
 """Watching, tried: a real Prometheus with our rules, on the proxies of a cluster.
 
-Needs prometheus and promtool (Debian's package prometheus); for the proxies of a
-cluster also kubectl, and pods whose addresses this machine reaches.
+Needs prometheus and promtool (need.sh unpacks Debian's); for the proxies of a cluster
+also kubectl, and pods whose addresses this machine reaches.
 """
 
 import json
@@ -353,8 +353,7 @@ def _pods(namespace: str) -> list[dict[str, Any]]:
 
 def _program(name: str) -> str:
     if not (path := shutil.which(name)):
-        install = "apt-get install --no-install-recommends prometheus"
-        raise WatchingError(f"no {name} on this machine: {install}")
+        raise WatchingError(f"no {name} on this machine: make deps")
     return path
 
 

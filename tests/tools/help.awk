@@ -12,6 +12,7 @@ END {
   print "  IMAGE=registry/name:tag    make push: where to"
   print "  SOURCE=https://host/name   make image, push: where its source is, as a label"
   print "  TLS_VERIFY=false           make push: to a registry that speaks plain HTTP"
+  print "  REGISTRY_USER=name         make push: who; REGISTRY_PASSWORD as well"
   print "  CASES='returning new*'     make bench: only these rows"
   print "  ANNOTATE=1                 make bench: keep the profiles"
   print "  MODULE=other.wasm          make bench: another module"

@@ -1,93 +1,166 @@
 #!/usr/bin/env bash
-# Says what is missing on this machine, and how to get it.
+# Looks for what a target needs, installs what it may, and says all that is missing.
 set -euo pipefail
 
-if [[ ${1:-} == --help || $# == 0 ]]; then
-  echo "usage: need.sh cargo|cc|python|buildah|skopeo|curl|docker-registry|
-  prometheus|kubectl|KUBECONFIG|valgrind|h2load...
+usage() {
+  cat <<'TEXT'
+usage: need.sh NEED...
 
-Fails if one of them is missing or too old: says the version that is wanted, the
-one that was found, and the command that installs it. KUBECONFIG is the variable."
-  exit
-fi
-
-rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../../Cargo.toml")
-python=3.11
-
-missing() { # WHAT FOUND HOW...
-  printf 'missing: %s\n  found:   %s\n' "$1" "$2" >&2
-  shift 2
-  printf '  install: %s\n' "$@" >&2
-  exit 1
+Looks for each NEED. What is missing:
+  docker-registry, prometheus    is unpacked below target, out of Debian's packages
+  buildah, chromium, curl, debootstrap, h2load, valgrind
+                                 is installed, if this is root and there is apt-get
+  cargo, cc, c++, python, wasm, kubectl, KUBECONFIG
+                                 is up to you
+Then fails if something is missing all the same, or too old: says of each the version
+that is wanted, the one that was found, and what installs it. `wasm` is a Rust that
+builds the module, or can be made to (wasm-cargo.sh); KUBECONFIG is the variable.
+TEXT
 }
 
-check() { # WHAT WANTED FOUND HOW...
-  local oldest
-  oldest=$(printf '%s\n' "$2" "${3:-0}" | sort --version-sort | head -n 1)
-  if [[ $oldest != "$2" ]]; then
-    missing "$1 $2 or later" "${3:-none}" "${@:4}"
-  fi
-}
+case ${1-} in
+  '' | -h | --help) usage && exit ;;
+esac
 
-version() { # COMMAND...
+tools=$(cd "$(dirname "$0")" && pwd)
+cd "$tools/../.."
+rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+unpacked=$PWD/target/debian/usr/bin
+PATH=$PATH:$unpacked
+
+version() { # COMMAND...: the first version that it prints; nothing if it is not there
   "$@" 2>/dev/null | grep --only-matching --extended-regexp '[0-9]+(\.[0-9]+)+' |
     head -n 1 || true
 }
 
-for need in "$@"; do
-  case $need in
+at_least() { # WANTED FOUND
+  [[ $(printf '%s\n' "$1" "${2:-0}" | sort --version-sort | head -n 1) == "$1" ]]
+}
+
+# Sets what is wanted and what was found, how it is installed, and by which packages.
+look() { # NEED: fails if it is missing
+  what=$1 found=none how=() package=
+  local oldest=
+  case $1 in
     cargo)
-      check cargo "$rust" "$(version cargo --version)" \
-        'https://rustup.rs, then: rustup toolchain install stable' \
-        'or (Debian, as root): apt-get install rustc-web cargo-web'
+      oldest=$rust
+      found=$(version cargo --version)
+      how=('https://rustup.rs, then: rustup toolchain install stable'
+        'or (Debian, as root): apt-get install rustc-web cargo-web')
       ;;
     cc)
-      command -v cc >/dev/null ||
-        missing 'a C compiler (cc), to link Rust programs' none 'apt-get install gcc libc6-dev'
+      what='a C compiler (cc), to link Rust programs'
+      how=('apt-get install gcc libc6-dev')
+      command -v cc >/dev/null
+      return
+      ;;
+    c++)
+      what='a C++ compiler (c++), for libFuzzer'
+      how=('apt-get install g++')
+      command -v c++ >/dev/null
+      return
       ;;
     python)
-      check python3 "$python" "$(version python3 --version)" \
-        'apt-get install python3 python3-venv'
-      python3 -c 'import ensurepip' 2>/dev/null ||
-        missing "python3's modules venv and ensurepip" "$(python3 --version) without them" \
-          'apt-get install python3-venv'
+      what=python3 oldest=3.11
+      found=$(version python3 --version)
+      how=('apt-get install python3 python3-venv')
+      if at_least "$oldest" "$found" && ! python3 -c 'import ensurepip' 2>/dev/null; then
+        what="python3's modules venv and ensurepip"
+        found="python3 $found without them"
+        return 1
+      fi
+      ;;
+    wasm)
+      what='a Rust that builds for wasm32-wasip1'
+      mapfile -t how < <("$tools/wasm-cargo.sh" --how)
+      "$tools/wasm-cargo.sh" --check
+      return
+      ;;
+    chromium)
+      what='a Chromium, for the browser tests'
+      package=chromium
+      command -v chromium >/dev/null || command -v chromium-browser >/dev/null
+      return
+      ;;
+    docker-registry)
+      package=docker-registry
+      command -v docker-registry >/dev/null
+      return
+      ;;
+    prometheus)
+      oldest=2.42 package=prometheus
+      found=$(version prometheus --version)
+      command -v promtool >/dev/null || found=
       ;;
     buildah)
-      check buildah 1.28 "$(version buildah --version)" 'apt-get install buildah'
+      oldest=1.28 package=buildah
+      found=$(version buildah --version)
       ;;
-    skopeo)
-      check skopeo 1.9 "$(version skopeo --version)" 'apt-get install skopeo'
-      ;;
-    valgrind)
-      check valgrind 3.19 "$(version valgrind --version)" 'apt-get install valgrind'
+    curl | debootstrap)
+      package=$1
+      command -v "$1" >/dev/null
+      return
       ;;
     h2load)
       # --rps and --log-file.
-      check h2load 1.43 "$(version h2load --version)" 'apt-get install nghttp2-client'
+      oldest=1.43 package=nghttp2-client
+      found=$(version h2load --version)
       ;;
-    curl | docker-registry)
-      command -v "$need" >/dev/null || missing "$need" none "apt-get install $need"
-      ;;
-    prometheus)
-      check prometheus 2.42 "$(version prometheus --version)" \
-        'apt-get install --no-install-recommends prometheus'
-      command -v promtool >/dev/null || missing promtool none 'it comes with prometheus'
+    valgrind)
+      oldest=3.19 package=valgrind
+      found=$(version valgrind --version)
       ;;
     kubectl)
-      check kubectl 1.30 "$(version kubectl version --client)" \
-        'https://kubernetes.io/docs/tasks/tools/'
+      oldest=1.30
+      found=$(version kubectl version --client)
+      how=('https://kubernetes.io/docs/tasks/tools/')
       ;;
     KUBECONFIG)
-      if [[ ! ${KUBECONFIG-} ]]; then
-        echo 'missing: KUBECONFIG, the file of a cluster with Istio
-  found:   none; ~/.kube/config is not taken unasked: e2e changes the whole mesh
-  set it:  export KUBECONFIG=FILE, of a cluster for tests' >&2
-        exit 1
-      fi
+      what='KUBECONFIG, the file of a cluster with Istio'
+      found='none; ~/.kube/config is not taken unasked: e2e changes the whole mesh'
+      how=('export KUBECONFIG=FILE, of a cluster for tests')
+      [[ ${KUBECONFIG-} ]]
+      return
       ;;
     *)
-      echo "need.sh: unknown: $need" >&2
+      echo "need.sh: unknown: $1" >&2
       exit 2
       ;;
   esac
+  what="$what $oldest or later"
+  at_least "$oldest" "$found"
+}
+
+missing=()
+unpack=()
+install=()
+for need in "$@"; do
+  look "$need" && continue
+  missing+=("$need")
+  case $need in
+    docker-registry | prometheus) unpack+=("$package") ;;
+    *) [[ ! $package ]] || install+=("$package") ;;
+  esac
 done
+[[ ${#missing[@]} -gt 0 ]] || exit 0
+
+# If it fails, the log is on the screen, and what is missing is said below.
+if [[ ${#unpack[@]} -gt 0 ]] && command -v apt-get dpkg-deb >/dev/null; then
+  "$tools/logged.sh" unpack "$tools/unpack.sh" "${unpack[@]}" || true
+fi
+if [[ ${#install[@]} -gt 0 && $(id -u) == 0 ]] && command -v apt-get >/dev/null; then
+  "$tools/logged.sh" apt-get "$tools/install.sh" "${install[@]}" || true
+fi
+
+hash -r
+failed=0
+for need in "${missing[@]}"; do
+  look "$need" && continue
+  [[ ! $package ]] || how=("apt-get install --no-install-recommends $package")
+  {
+    printf 'missing: %s\n  found:   %s\n' "$what" "${found:-none}"
+    printf '  install: %s\n' "${how[@]}"
+  } | fold --spaces --width=80 >&2
+  failed=1
+done
+exit "$failed"

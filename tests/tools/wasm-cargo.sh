@@ -12,6 +12,9 @@ machine gets into what it builds. Takes the first toolchain that works:
   rustup   the cargo of $PATH, with its wasm32-wasip1 (added if rustup can)
   debian   Debian's packages (installed if root)
 WASM_TOOLCHAIN=rustup or =debian allows only that one.
+
+wasm-cargo.sh --check installs nothing: it fails if there is none and none could be
+installed either. --how says how to install one by hand.
 TEXT
 }
 
@@ -34,6 +37,7 @@ rustup_toolchain() {
   command -v cargo rustc >/dev/null || return 1
   has_target rustc && return
   command -v rustup >/dev/null || return 1
+  [[ ! $check ]] || return 0
   log "rustup target add $target"
   timeout 60 rustup target add "$target" >&2 && has_target rustc && return
   log "rustup could not add it"
@@ -44,11 +48,9 @@ debian_toolchain() {
   command -v apt-get dpkg-query >/dev/null || return 1
   installed && return
   [[ $(id -u) == 0 ]] || return 1
+  [[ ! $check ]] || return 0
   log "apt-get install ${packages[*]}"
-  apt-get -q update >&2
-  # Never in the place of another Rust.
-  DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-remove --no-install-recommends \
-    install "${packages[@]}" >&2
+  "$root/tests/tools/install.sh" "${packages[@]}" >&2
 }
 
 installed() {
@@ -56,22 +58,19 @@ installed() {
     grep -c '^installed$' | grep -qx "${#packages[@]}"
 }
 
-give_up() {
-  cat >&2 <<TEXT
-wasm-cargo: no Rust $wanted or later that builds for $target was found, and none
-could be installed. Any one of these installs it:
-  rustup target add $target
-  apt-get install rustc-web cargo-web rust-web-src rust-web-llvm \\
-    rust-web-clippy lld-22 wasi-libc
-      (Debian 12 and 13, as root)
-  apt-get install rustc cargo libstd-rust-dev-wasm32 lld wasi-libc
-      (where Debian's rustc is $wanted or later, as root)
+how() {
+  cat <<TEXT
+rustup target add $target
+apt-get install ${packages[*]} (Debian 12 and 13)
+apt-get install rustc cargo libstd-rust-dev-wasm32 lld wasi-libc (where rustc is $wanted)
 TEXT
-  exit 1
 }
 
+check=
 case ${1:-} in
   '' | -h | --help) usage && exit ;;
+  --how) how && exit ;;
+  --check) check=1 ;;
 esac
 command=$1
 shift
@@ -88,7 +87,14 @@ for candidate in "${candidates[@]}"; do
     break
   fi
 done
-[[ $toolchain ]] || give_up
+if [[ $check ]]; then
+  [[ $toolchain ]] && exit || exit 1
+elif [[ ! $toolchain ]]; then
+  log "no Rust $wanted or later that builds for $target was found, and none could be"
+  log 'installed. Any one of these does it:'
+  how | sed 's/^/  /' >&2
+  exit 1
+fi
 
 flags=()
 options=(--target "$target" --target-dir "$root/target/wasm")
