@@ -381,7 +381,6 @@ def in_lua(key: str, title: str, request: str = "returning") -> Case:
 def gateway(
     key: str,
     title: str,
-    limit: float | None = None,
     source: str = COOKIE,
     **how: object,
 ) -> Case:
@@ -391,7 +390,6 @@ def gateway(
         "tag": True,
         "sets_cookie": source in (MINTED, "pin-query"),
         "is_private": source.startswith("pin-"),
-        "limit": Limit(limit) if limit else None,
     }
     return Case(key, title, **({"proxy": "gateway"} | expected | how))
 
@@ -456,31 +454,34 @@ GROUPS = {
         Case("empty-cut", "the callbacks of ours", "empty-cut", main=True),
     ],
     "Gateway": [
-        gateway("returning", "returning user", 0.28, main=True),
+        gateway("returning", "returning user", limit=Limit(0.28), main=True),
         gateway(
-            *("returning-alone", "the same without pin routes", 0.28),
+            *("returning-alone", "the same without pin routes"),
+            limit=Limit(0.28),
             listener="alone",
         ),
         gateway("tagged", "the upstream tags", path=TAGGED, main=True),
-        gateway("new", "new user", 0.34, MINTED, request="new", main=True),
+        gateway("new", "new user", MINTED, request="new", main=True),
         gateway(
-            *("new-others", "new user with other cookies", 0.34, MINTED),
+            *("new-others", "new user with other cookies", MINTED),
             request="new, others",
+            limit=Limit(0.34),
             main=True,
         ),
         gateway(
-            *("identity", "identity by header", None, "identity-header"),
+            *("identity", "identity by header", "identity-header"),
             proxy="gateway-header",
             request="identity",
         ),
         gateway(
-            *("pinned", "pinned by header", 0.30, "pin-header"),
+            *("pinned", "pinned by header", "pin-header"),
             request="pinned",
+            limit=Limit(0.30),
             main=True,
         ),
         gateway("query-on", "pins by query are on", proxy="gateway-query"),
         gateway(
-            *("query", "pinned by query", None, "pin-query"),
+            *("query", "pinned by query", "pin-query"),
             proxy="gateway-query",
             path=PINS,
         ),
