@@ -2,28 +2,23 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from kit import envoy, istio
-from kit.envoy import ROOT, address
-from kit.istio import FILTERS, Json
+from kit import envoy, envoy_filter, istio
+from kit.envoy import ROOT
+from kit.istio import FILTERS, TRANSLATED, Json
 
 BENCH = ROOT / "target/bench"
 HERE = ROOT / "benches"
 
 VERSIONS = ("blue", "green")
-ROLLOUT = {"name": "myapp", "versions": list(VERSIONS)}
 BUCKET = "x-bluegreen-bucket"
 PIN = "x-version-pin"
 
 # Each as long as shop.example, so that nobody but the filter sees a difference.
 HOSTS = [f"h{i:03}.example" for i in range(256)]
-BY_HOST = [
-    {"name": f"r{i:03}", "hosts": [host], "versions": list(VERSIONS)}
-    for i, host in enumerate(HOSTS)
-]
 
 # -- Requests ------------------------------------------------------------------
 
@@ -57,11 +52,14 @@ REQUESTS: dict[str, dict[str, str]] = {
         **{f"x-header-of-a-mesh-{n}": "0123456789abcdef" for n in range(29)},
         "cookie": BEHIND_OTHERS,
     },
-    "bucket": {BUCKET: "56", "cookie": "; ".join([*OTHERS, IDENTITY])},
+    "bucket": {
+        BUCKET: "12345678901234567890",
+        "cookie": "; ".join([*OTHERS, IDENTITY]),
+    },
 }
 # The upstream tags what it answers below the one, and not below the other.
 TAGGED, SILENT = "/tagged/item?page=2", "/silent/item?page=2"
-PINS = "/tagged/item?version-pin=green"
+PINS = "/silent/item?version-pin=green"
 
 
 def headers(case: "Case") -> dict[str, str]:
@@ -78,6 +76,9 @@ def request(case: "Case") -> bytes:
 
 # -- Proxies -------------------------------------------------------------------
 
+GATEWAY = "router~10.0.0.1~gateway-1.ingress~ingress.svc.cluster.local"
+SIDECAR = "sidecar~10.0.0.2~front-1.shop~shop.svc.cluster.local"
+
 
 @dataclass(frozen=True)
 class Proxy:
@@ -85,7 +86,14 @@ class Proxy:
 
     name: str
     listeners: dict[str, list[Json]]
-    node: str = "router~t"
+    node: str = GATEWAY
+    # The context of Istio's whose patches of the shipped EnvoyFilter it has; None: it
+    # has none of them.
+    patches: str | None = None
+    # What stands in that file in the place of another text.
+    renamed: dict[str, str] = field(default_factory=dict)
+    # What its connection managers have in the place of what they had.
+    manager: Json = field(default_factory=dict)
 
 
 def module() -> Path:
@@ -96,25 +104,24 @@ def module() -> Path:
     return path
 
 
-def ours(name: str, *listeners: str, node: str = "router~t", **config: object) -> Proxy:
-    """A proxy with our filter on its listeners (default: outbound)."""
-    return filtered(name, ours_with(**config), *listeners, node=node)
-
-
-def ours_with(**config: object) -> Json:
-    """Our filter with this configuration."""
-    wasm = istio.wasm(module(), {"rollouts": [ROLLOUT]} | config)
+def plugin(role: str = "outbound", side: str = "outbound", **config: object) -> Json:
+    """The plugin of this side of the mesh, as Istio names it."""
+    name = f"extensions.istio.io/trafficextension/istio-system.bluegreen-{side}"
+    wasm = istio.wasm(module(), {"role": role} | config, name + TRANSLATED)
     return istio.plugin(wasm)
 
 
-def filtered(name: str, plugin: Json, *listeners: str, node: str = "router~t") -> Proxy:
-    """A proxy with one filter on its listeners (default: outbound)."""
-    return Proxy(name, {each: [plugin] for each in listeners or ["outbound"]}, node)
+def gateway_proxy(name: str, *listeners: str, **config: object) -> Proxy:
+    """A gateway with our filter and all patches (default: one listener, outbound)."""
+    filters = [plugin(**config)]
+    with_filter = dict.fromkeys(listeners or ["outbound"], filters)
+    return Proxy(name, with_filter, patches=envoy_filter.GATEWAY)
 
 
-def other(name: str, configuration: str = "") -> Json:
-    """A module that ours is compared with."""
-    return istio.plugin(istio.wasm(BENCH / f"{name}.wasm", configuration))
+def other(name: str, module: str, configuration: str = "", *listeners: str) -> Proxy:
+    """A proxy with a module that ours is compared with, which is on everywhere."""
+    wasm = istio.wasm(BENCH / f"{module}.wasm", configuration, "other")
+    return Proxy(name, {each: [istio.plugin(wasm)] for each in listeners})
 
 
 def lua() -> Json:
@@ -147,7 +154,13 @@ def header_mutation() -> Json:
     }
 
 
-SIDECAR = "sidecar~t"
+def early_mutation() -> Json:
+    """What the shipped EnvoyFilter has a gateway do before it looks for a route."""
+    bare = istio.listener("bare", "outbound", [], [])
+    manager = istio.manager_of(envoy_filter.listener(bare, envoy_filter.GATEWAY))
+    name = "early_header_mutation_extensions"
+    return {name: manager[name]}
+
 
 # By the words of benches/calls, which makes them in this order.
 CALLS = [
@@ -162,43 +175,64 @@ CALLS = [
     "absent-response",
     "all-response",
     "tag",
+    "set-response",
     "absent-response set-response",
     # What a returning user's request cannot do without, but a counter.
-    "all set all-response",
+    "all set all-response set-response",
 ]
 
 
 @cache
 def proxies() -> dict[str, Proxy]:
     """All of them, by name."""
-    native = Proxy(
-        "native",
-        {
-            "outbound": [],
-            "alone": [],
-            "inbound": [],
-            "hash": [],
-            "mutation": [header_mutation()],
-            "lua": [lua()],
-        },
-    )
+    router = {"name": "router", "typed_config": {"@type": istio.ROUTER}}
+    sidecar = envoy_filter.SIDECAR
+    # Envoy's own part of the routes that take part.
+    header = {
+        "patches": sidecar,
+        # Without the filter that removes the route header.
+        "manager": {"http_filters": [router]},
+    }
+    two_parts = {" %METADATA(ROUTE:istio:config)%": ""}
+    by_host = {each.partition(".")[0]: {"hosts": [each]} for each in HOSTS}
+    first = dict([*by_host.items()][:1])
     every = [
-        native,
+        Proxy(
+            "native",
+            {
+                "outbound": [],
+                "alone": [],
+                "inbound": [],
+                "hash": [],
+                "mutation": [header_mutation()],
+            },
+        ),
+        Proxy("lua", {"outbound": [lua()]}, patches=envoy_filter.GATEWAY),
         Proxy("router", {"outbound": []}),
-        filtered("empty", other("empty")),
-        filtered("empty-cut", other("empty-cut")),
-        ours("gateway", "outbound", "alone", role="gateway"),
-        ours("gateway-header", role="gateway", identity={"header": "x-user-id"}),
-        ours("gateway-query", role="gateway", pin={"query": "version-pin"}),
-        ours("by-host-1", role="gateway", rollouts=BY_HOST[:1]),
-        ours("by-host-256", role="gateway", rollouts=BY_HOST),
-        ours("client", node=SIDECAR, role="outbound"),
-        ours("server", "inbound", node=SIDECAR, role="server"),
-        ours("auto", "outbound", "inbound", node=SIDECAR),
+        Proxy("early", {"outbound": []}, manager=early_mutation()),
+        Proxy("without-module", {"outbound": []}, patches=sidecar),
+        Proxy("header", {"outbound": []}, **header),
+        Proxy("header-of-two", {"outbound": []}, renamed=two_parts, **header),
+        other("empty", "empty", "", "outbound"),
+        other("empty-cut", "empty-cut", "", "outbound"),
+        gateway_proxy("gateway", "outbound", "alone", "outside"),
+        # A gateway but for the early mutation.
+        Proxy("outside", {"outside": [plugin()]}, patches=sidecar),
+        gateway_proxy("gateway-header", identity={"header": "x-user-id"}),
+        gateway_proxy("gateway-query", pin={"query": "version-pin"}),
+        gateway_proxy("by-host-1", rollouts=first),
+        gateway_proxy("by-host-256", rollouts=by_host),
+        Proxy("client", {"outbound": [plugin()]}, SIDECAR, sidecar),
+        Proxy("server", {"inbound": [plugin("server", "server")]}, SIDECAR, sidecar),
+        Proxy(
+            "auto",
+            {each: [plugin("auto")] for each in ("outbound", "inbound")},
+            SIDECAR,
+            sidecar,
+        ),
     ]
     for each in CALLS:
-        calls = other("calls-cut", each)
-        every.append(filtered(f"calls {each}", calls, "outbound", "inbound"))
+        every.append(other(f"calls {each}", "calls-cut", each, "outbound", "inbound"))
     return {proxy.name: proxy for proxy in every}
 
 
@@ -206,10 +240,12 @@ def bootstrap(proxy: Proxy, upstream: int) -> Json:
     """A proxy's configuration, with both versions at the port of the upstream."""
     listeners = []
     for name, filters in proxy.listeners.items():
-        direction = name if name == "inbound" else "outbound"
-        listener = istio.listener(name, direction, routes(name), {})
-        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-        manager["http_filters"][:1] = filters
+        is_inbound = name == "inbound"
+        direction = "inbound" if is_inbound else "outbound"
+        listener = istio.listener(name, direction, routes(name), filters)
+        if proxy.patches and not is_inbound:
+            listener = envoy_filter.listener(listener, proxy.patches, proxy.renamed)
+        istio.manager_of(listener).update(proxy.manager)
         listeners.append(listener)
     names = [istio.subset_cluster(version) for version in VERSIONS]
     clusters = [istio.cluster(name, upstream) for name in [*names, "inbound|80||"]]
@@ -232,24 +268,25 @@ def routes(listener: str) -> list[Json]:
     """Those of a sidecar's inbound side, or those of a VirtualService.
 
     A request header that is set makes Envoy look for the route anew, so each pin
-    route above the weighted one costs; `alone` has none.
+    route above the weighted one costs; `alone` has none. The routes of `outside` do
+    not take part.
     """
     if listener == "inbound":
-        return [
-            {"match": {"prefix": "/"}, "route": {"cluster": "inbound|80||"}},
-        ]
+        return [istio.route("default", {"route": {"cluster": "inbound|80||"}})]
     subset = hash_cluster if listener == "hash" else istio.subset_cluster
     clusters = {version: subset(version) for version in VERSIONS}
-    pins = [istio.pin_route(PIN, *each) for each in clusters.items()]
+    pins = istio.pin_routes(PIN, clusters)
     weights = {clusters["blue"]: 70, clusters["green"]: 30}
-    weighted = istio.weighted_route(weights, BUCKET)
+    weighted = istio.weighted_route(weights)
     if listener == "hash":
         action = weighted["route"]
-        del action["weighted_clusters"]["header_name"]
         action["weighted_clusters"]["use_hash_policy"] = True
         cookie = {"name": "bluegreen-id", "ttl": "604800s", "path": "/"}
         action["hash_policy"] = [{"cookie": cookie}]
-    return [weighted] if listener == "alone" else [*pins, weighted]
+    found = [weighted] if listener == "alone" else [*pins, weighted]
+    if listener == "outside":
+        found = [{**route, "name": f"shop-{n}"} for n, route in enumerate(found)]
+    return found
 
 
 def upstream() -> Json:
@@ -262,10 +299,8 @@ def upstream() -> Json:
         "response_headers_to_add": [tag],
     }
     silent = {"match": {"prefix": "/"}, "direct_response": answer}
-    listener = istio.listener("app", "inbound", [tagged, silent], {})
-    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
-    manager["http_filters"][:1] = []
-    return istio.bootstrap("app~t", {}, [{**listener, "address": address(0)}], [])
+    listener = istio.listener("app", "inbound", [tagged, silent], [])
+    return istio.bootstrap("app~t", {}, [listener], [])
 
 
 # -- The rows ------------------------------------------------------------------
@@ -290,11 +325,17 @@ class Case:
     request: str = "returning"
     listener: str = "outbound"
     host: str = "shop.example"
-    path: str = TAGGED
+    path: str = SILENT
     # By what our filter counts the response; None: it counts nothing.
     source: str | None = None
+    # Whether the response has a tag; None: it may.
+    tag: bool | None = None
     # Whether the response brings a cookie.
     sets_cookie: bool = False
+    # Whether the response says that no cache may keep it.
+    is_private: bool = False
+    # Whether the route header leaves the proxy.
+    shows_route: bool = False
     limit: Limit | None = None
     # Whether the quick table has it.
     main: bool = False
@@ -311,6 +352,16 @@ class Case:
         return Case(key, title, "native", self.request, listener, path=self.path)
 
 
+@dataclass(frozen=True)
+class Sum:
+    """A row that adds up others: what a request costs that goes through all of them."""
+
+    title: str
+    of: tuple[str, ...]
+    # In parts of the router-only cost, each row of its own.
+    limit: float
+
+
 COOKIE, MINTED = "identity-cookie", "minted"
 
 
@@ -320,18 +371,39 @@ def native(key: str, title: str, listener: str, request: str = "returning") -> C
     return Case(key, title, "native", request, listener, sets_cookie=new)
 
 
+def in_lua(key: str, title: str, request: str = "returning") -> Case:
+    """A row of the job in Lua."""
+    new, pinned = request.startswith("new"), request == "pinned"
+    how = {"tag": True, "sets_cookie": new, "is_private": pinned}
+    return Case(f"lua-{key}", f"Lua, {title}", "lua", request, **how)
+
+
 def gateway(
     key: str,
     title: str,
-    limit: float | None = None,
-    source: str | None = COOKIE,
+    source: str = COOKIE,
     **how: object,
 ) -> Case:
     """A row of our filter as gateway."""
-    allowed = Limit(limit) if limit else how.pop("allowed", None)
-    cookie = source in (MINTED, "pin-query")
-    given = {"proxy": "gateway"} | how
-    return Case(key, title, source=source, sets_cookie=cookie, limit=allowed, **given)
+    expected = {
+        "source": source,
+        "tag": True,
+        "sets_cookie": source in (MINTED, "pin-query"),
+        "is_private": source.startswith("pin-"),
+    }
+    return Case(key, title, **({"proxy": "gateway"} | expected | how))
+
+
+def client(
+    key: str, title: str, source: str, proxy: str = "client", **how: object
+) -> Case:
+    """A row of our filter as client."""
+    return Case(key, title, proxy, source=source, tag=True, **how)
+
+
+def outside(key: str, title: str, proxy: str, **how: object) -> Case:
+    """A row of a route that does not take part."""
+    return Case(key, title, proxy, tag=False, main=True, **how)
 
 
 def slug(words: str) -> str:
@@ -348,54 +420,76 @@ def calling(calls: str, listener: str) -> Case:
 
 
 GROUPS = {
+    "Routes that do not take part, at a gateway": [
+        outside(
+            *("outside", "without the early mutation", "outside"),
+            listener="outside",
+            limit=Limit(0.003),
+        ),
+        outside(
+            *("early", "the early mutation alone", "early"),
+            limit=Limit(0.008),
+        ),
+        outside(
+            *("outside-all", "with all that is installed", "gateway"),
+            listener="outside",
+        ),
+    ],
     "Envoy's own means": [
         native("hash-returning", "use_hash_policy, returning user", "hash"),
         native("hash-new", "use_hash_policy, new user", "hash", "new"),
         native("mutation", "header_mutation", "mutation"),
-        native("lua-returning", "Lua, returning user", "lua"),
-        native("lua-new", "Lua, new user", "lua", "new"),
-        native(
-            "lua-new-others", "Lua, new user with other cookies", "lua", "new, others"
+        Case(
+            *("without-module", "routes that take part, without a module"),
+            "without-module",
         ),
-        native("lua-pinned", "Lua, pinned by header", "lua", "pinned"),
-        native("lua-8kb", "Lua, 8 KB of cookies", "lua", "8 KB"),
+        in_lua("returning", "returning user"),
+        in_lua("new", "new user", "new"),
+        in_lua("new-others", "new user with other cookies", "new, others"),
+        in_lua("pinned", "pinned by header", "pinned"),
+        in_lua("8kb", "8 KB of cookies", "8 KB"),
     ],
     "An empty module of the SDK": [
         Case("empty", "all callbacks", "empty", main=True),
         Case("empty-cut", "the callbacks of ours", "empty-cut", main=True),
     ],
     "Gateway": [
-        gateway("returning", "returning user", 0.18, main=True),
+        gateway("returning", "returning user", limit=Limit(0.28), main=True),
         gateway(
-            "returning-alone", "the same without pin routes", 0.18, listener="alone"
+            *("returning-alone", "the same without pin routes"),
+            limit=Limit(0.28),
+            listener="alone",
         ),
-        gateway("silent", "upstream does not tag", 0.26, path=SILENT, main=True),
-        gateway("new", "new user", 0.195, MINTED, request="new", main=True),
+        gateway("tagged", "the upstream tags", path=TAGGED, main=True),
+        gateway("new", "new user", MINTED, request="new", main=True),
         gateway(
-            *("new-others", "new user with other cookies", 0.25, MINTED),
+            *("new-others", "new user with other cookies", MINTED),
             request="new, others",
+            limit=Limit(0.34),
             main=True,
         ),
         gateway(
-            *("identity", "identity by header", None, "identity-header"),
+            *("identity", "identity by header", "identity-header"),
             proxy="gateway-header",
             request="identity",
         ),
         gateway(
-            *("pinned", "pinned by header", 0.175, "pin-header"),
+            *("pinned", "pinned by header", "pin-header"),
             request="pinned",
+            limit=Limit(0.30),
             main=True,
         ),
         gateway("query-on", "pins by query are on", proxy="gateway-query"),
         gateway(
-            *("query", "pinned by query", None, "pin-query"),
+            *("query", "pinned by query", "pin-query"),
             proxy="gateway-query",
             path=PINS,
         ),
         gateway(
             *("8kb", "8 KB of cookies"),
             request="8 KB",
-            allowed=Limit(0.12, "lua-8kb"),
+            limit=Limit(0.115, "lua-8kb"),
+            main=True,
         ),
         gateway("headers-40", "40 request headers", request="40 headers"),
         gateway("hosts-1", "1 rollout by host", proxy="by-host-1", host=HOSTS[0]),
@@ -408,40 +502,44 @@ GROUPS = {
             *("hosts-256-last", "256 rollouts by host, last"),
             proxy="by-host-256",
             host=HOSTS[-1],
-            allowed=Limit(1.1, "hosts-1"),
+            limit=Limit(1.1, "hosts-1"),
         ),
         gateway(
-            *("none-1", "no rollout matches, of 1", 0.11, None),
-            proxy="by-host-1",
-            main=True,
-        ),
-        gateway(
-            *("none-256", "no rollout matches, of 256", 0.11, None),
+            *("hosts-256-none", "256 rollouts by host, none fits"),
             proxy="by-host-256",
+            limit=Limit(1.1, "hosts-1"),
         ),
     ],
     "Sidecar": [
-        Case(
-            *("client", "client, bucket of the caller", "client", "bucket"),
-            source="bucket-header",
+        client(
+            *("client", "client, bucket of the caller", "bucket-header"),
+            request="bucket",
+            limit=Limit(0.26),
             main=True,
         ),
-        Case("client-cookie", "client, cookie", "client", source=COOKIE),
+        client("client-cookie", "client, cookie", COOKIE),
         Case(
             *("server", "server", "server"),
             listener="inbound",
-            path=SILENT,
-            limit=Limit(0.085),
+            tag=True,
+            limit=Limit(0.08),
             main=True,
         ),
-        Case(
-            *("auto-outbound", "auto, outbound", "auto", "bucket"),
-            source="bucket-header",
+        client(
+            *("auto-outbound", "auto, outbound", "bucket-header", "auto"),
+            request="bucket",
         ),
+        Case(*("auto-inbound", "auto, inbound", "auto"), listener="inbound", tag=True),
+    ],
+    # Envoy's part alone, on routes that take part.
+    "The route header": [
+        Case("header", "written", "header", shows_route=True, asked=True),
         Case(
-            *("auto-inbound", "auto, inbound", "auto"),
-            listener="inbound",
-            path=SILENT,
+            "header-of-two",
+            "written, without the last part",
+            "header-of-two",
+            shows_route=True,
+            asked=True,
         ),
     ],
     # A header that is read by name makes Envoy index all of them, if no route has
@@ -452,6 +550,10 @@ GROUPS = {
         for each in CALLS
     ],
 }
+
+SUMS = [
+    Sum("gateway and server, returning user", ("tagged", "server"), 0.36),
+]
 
 
 def cases() -> list[Case]:

@@ -136,12 +136,16 @@ def check(envoy: Envoy, case: Case, connection: Connection) -> None:
     answer = connection.send(cases.request(case))
     counted = sum(envoy.stats(counters).values()) - before
     cookie = b"\r\nset-cookie: " in answer
-    told = b"\r\nx-served-version: " in answer
+    tag = b"\r\nx-served-version: " in answer
+    private = b"\r\ncache-control: private, no-store\r\n" in answer
+    route = b"\r\nx-bluegreen-route: " in answer
     problems = [
         *([] if answer.startswith(b"HTTP/1.1 200 ") else ["not answered 200"]),
         *([] if cookie == case.sets_cookie else [f"sets a cookie: {cookie}"]),
+        *([] if private == case.is_private else [f"is private: {private}"]),
         *([] if counted == bool(case.source) else [f"counted {counted} times"]),
-        *([] if told or not case.source else ["the response has no tag"]),
+        *([] if case.tag in (None, tag) else [f"has a tag: {tag}"]),
+        *([] if route == case.shows_route else [f"has a route header: {route}"]),
     ]
     if problems:
         raise CaseError(f"{case.key}: {'; '.join(problems)}; {answer!r}")

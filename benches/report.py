@@ -89,11 +89,15 @@ def instructions(rows: list[Row]) -> list[Table]:
         if wanted:
             added.rows.append([title])
         for row in wanted:
-            own = "" if row.case.proxy == "native" else f"{row.found.compiled:,.0f}"
+            own = f"{row.found.compiled:,.0f}" if row.found.compiled else ""
             added.rows.append(
                 [row.case.title, f"{row.added:,.0f}", own, f"{row.ratio:.3f}"]
                 + verdict(row, by_key)
             )
+    sums = [each for each in cases.SUMS if all(key in by_key for key in each.of)]
+    if sums:
+        added.rows.append(["Sums of rows above"])
+    added.rows += [of_sum(each, [by_key[key] for key in each.of]) for each in sums]
     router = Table(
         "Router only, by request", ["listener: request, path", "instructions"]
     )
@@ -101,6 +105,18 @@ def instructions(rows: list[Row]) -> list[Table]:
     for base, cost in costs.items():
         router.rows.append([base.title, f"{cost:,.0f}"])
     return [added, router]
+
+
+def of_sum(of: cases.Sum, rows: list[Row]) -> list[str]:
+    """A row that adds up others."""
+    ratio = sum(row.ratio for row in rows)
+    return [
+        of.title,
+        f"{sum(row.added for row in rows):,.0f}",
+        f"{sum(row.found.compiled for row in rows):,.0f}",
+        f"{ratio:.3f}",
+        *(f"{of.limit:.3f}", MET if ratio <= of.limit else MISSED),
+    ]
 
 
 def verdict(row: Row, by_key: dict[str, Row]) -> list[str]:
@@ -156,7 +172,7 @@ def ratios(found: list[Ratio]) -> Table:
 def short_title(case: Case) -> str:
     """The title of a case where no group stands above it."""
     if case.key.startswith("router"):
-        tagged = "" if case.path == cases.TAGGED else ", silent"
+        tagged = ", tagged" if case.path == cases.TAGGED else ""
         return f"router, {case.request}{tagged}".replace(", returning", "")
     return case.key if case.proxy.startswith("empty") else case.title
 
@@ -166,7 +182,7 @@ def starts(found: dict[str, dict[int, Start]]) -> Table:
     titles = {
         "router": "router only",
         "empty": "empty module",
-        "gateway": "ours, 1 rollout",
+        "gateway": "ours",
         "by-host-256": "ours, 256 rollouts",
     }
     table = Table(
@@ -205,7 +221,7 @@ def lasting(found: list[Lasting], started: dict[str, dict[int, Start]]) -> Table
         "Memory after many requests, in MB",
         ["proxy", "requests", "warm", "1/2", "all", "grown", "worker", "over", ""],
         "Resident, with one worker; users with and without a cookie, pinned ones, and"
-        " an upstream that does not tag. `worker` is a worker's memory after them,"
+        " an upstream that tags. `worker` is a worker's memory after them,"
         f" `over` what it has over the empty module's. Allowed: to grow by {FLAT} MB,"
         f" and to have {OVER_EMPTY} MB over the empty module's.",
     )

@@ -19,7 +19,10 @@ from kit.envoy import POLL_SECONDS, RUNS, Envoy
 # So modest that an answer is there before the next request.
 RATE = 1000
 REQUESTS = 1000
-COMPARED = ("lua-returning", "empty", "empty-cut", "returning", "silent", "new-others")
+COMPARED = (
+    *("outside-all", "lua-returning", "empty", "empty-cut"),
+    *("returning", "tagged", "new-others", "pinned"),
+)
 
 STARTS = 3
 STARTED = ("router", "empty", "gateway", "by-host-256")
@@ -30,7 +33,7 @@ VISITS, VISITORS = 2000, 40
 
 # The proxies whose memory is watched, and their part of the requests.
 LASTING = {"empty": 0.1, "gateway": 1.0}
-KINDS = ("returning", "new-others", "silent", "pinned")
+KINDS = ("returning", "new-others", "tagged", "pinned")
 WARM = 20_000
 PARTS = 20
 CLIENTS = 8

@@ -33,10 +33,20 @@ impl Bucket {
     /// `None` for anything else, also for what Envoy would take (`007`, `+60`, ` 60`).
     #[must_use]
     pub fn parse(value: &[u8]) -> Option<Self> {
-        let plain =
+        const LARGEST: &[u8] = b"18446744073709551615";
+        let fits = match value.len() {
+            0 => false,
+            20 => value <= LARGEST,
+            length => length < LARGEST.len(),
+        };
+        let is_plain =
             value.iter().all(u8::is_ascii_digit) && (value == b"0" || !value.starts_with(b"0"));
-        let number = std::str::from_utf8(value).ok()?.parse().ok()?;
-        plain.then_some(Self(number))
+        // The library's `parse` multiplies by a call, digit by digit, in a module.
+        let add = |number: u64, digit: &u8| {
+            let digit = u64::from(digit.wrapping_sub(b'0'));
+            number.wrapping_mul(10).wrapping_add(digit)
+        };
+        (fits && is_plain).then(|| Self(value.iter().fold(0, add)))
     }
 
     /// Returns its decimal digits, in `buffer`.

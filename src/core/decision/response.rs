@@ -32,9 +32,11 @@ pub fn response<'r>(
     headers: &'r Headers<'_>,
 ) -> Option<ResponseDecision<'r>> {
     let settings = config.settings(memory.settings);
-    let [route, tag] = headers.first_of([&config.route_header, &settings.tag.header]);
+    let [route, tag, status] =
+        headers.first_of([&config.route_header, &settings.tag.header, ":status"]);
     let route = Route::of_header(route.first?);
-    Some(decide(settings, memory, route, tag.first, headers))
+    let code = Code::of_status(status.first);
+    Some(decide(settings, memory, route, code, tag.first, headers))
 }
 
 /// Decides about the response that came by this route.
@@ -42,6 +44,7 @@ fn decide<'r>(
     settings: &Settings,
     memory: &Memory,
     route: Route<'r>,
+    code: Code,
     tag_of_upstream: Option<&[u8]>,
     headers: &'r Headers<'_>,
 ) -> ResponseDecision<'r> {
@@ -77,7 +80,7 @@ fn decide<'r>(
         counted: Counted {
             target: route.target,
             source: memory.source,
-            code: Code::of_status(headers.first(":status")),
+            code,
             rejected,
         },
     }
