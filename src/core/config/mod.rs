@@ -73,10 +73,11 @@ impl Settings {
         header.unwrap_or(DEFAULT_PIN_HEADER)
     }
 
-    /// Returns the cookie that remembers a pin, where there is one.
+    /// Returns the cookie that remembers a pin: where a query pins, and nowhere else.
     #[must_use]
     pub fn pin_cookie(&self) -> Option<&SetCookie> {
-        self.pin.as_ref()?.query.as_ref()?.cookie.as_ref()
+        let pin = self.pin.as_ref().filter(|pin| pin.query.is_some())?;
+        pin.cookie.as_ref()
     }
 
     fn new(identity: Identity, pin: Option<Pin>, tag: Tag) -> Self {
@@ -151,16 +152,9 @@ pub struct Pin {
     /// The request header that names the version, and the response header that
     /// tells about a pin that did not hold.
     pub header: Box<str>,
-    /// How a browser pins; `None`: off.
-    pub query: Option<PinQuery>,
-}
-
-/// How a browser pins.
-#[derive(Debug, Clone)]
-pub struct PinQuery {
-    /// The name of the query parameter.
-    pub name: Box<str>,
-    /// The cookie that remembers the pin; `None`: off.
+    /// The name of the query parameter; `None`: off.
+    pub query: Option<Box<str>>,
+    /// The cookie that remembers a pin by query; `None`: off.
     pub cookie: Option<SetCookie>,
 }
 
@@ -319,13 +313,13 @@ fn read_identity(fields: &mut Fields<'_>) -> Identity {
 }
 
 fn read_pin(fields: &mut Fields<'_>) -> Pin {
-    let header = header(fields, "header", DEFAULT_PIN_HEADER);
-    let name = fields.get_or("query", None, check::query_name);
-    let cookie = fields.mapping_or_null("cookie", |fields| {
-        read_cookie(fields, "bluegreen-pin", 3600, true)
-    });
-    let query = name.map(|name| PinQuery { name, cookie });
-    Pin { header, query }
+    Pin {
+        header: header(fields, "header", DEFAULT_PIN_HEADER),
+        query: fields.get_or("query", None, check::query_name),
+        cookie: fields.mapping_or_null("cookie", |fields| {
+            read_cookie(fields, "bluegreen-pin", 3600, true)
+        }),
+    }
 }
 
 fn read_tag(fields: &mut Fields<'_>) -> Tag {
@@ -441,15 +435,13 @@ fn report_claims(
         ("tag.header", Some(&*settings.tag.header)),
     ]);
     let identity_cookie = settings.identity.cookie.as_ref();
+    let pin_cookie = settings.pin.as_ref().and_then(|pin| pin.cookie.as_ref());
     let cookies = [
         (
             "identity.cookie.name",
             identity_cookie.map(IdentityCookie::name),
         ),
-        (
-            "pin.cookie.name",
-            settings.pin_cookie().map(SetCookie::name),
-        ),
+        ("pin.cookie.name", pin_cookie.map(SetCookie::name)),
     ];
     report_taken(fields, &headers.collect::<Vec<_>>(), own);
     report_taken(fields, &cookies, own);

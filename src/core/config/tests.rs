@@ -180,7 +180,7 @@ fn each_wrong_value_has_its_error() {
         (r#""routeHeader": "x-bluegreen-bucket""#, "routeHeader: \"x-bluegreen-bucket\" is taken by bucketHeader, the two must differ".to_owned()),
         (r#""tag": {"header": "x-bluegreen-route"}"#, "tag.header: \"x-bluegreen-route\" is taken by routeHeader, the two must differ".to_owned()),
         (r#""rollouts": []"#, "rollouts: a list of 0 is not a map of 0 to 256 by name".to_owned()),
-        (r#""pin": {"query": "p", "cookie": {"name": "bluegreen-id"}}"#, "pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
+        (r#""pin": {"cookie": {"name": "bluegreen-id"}}"#, "pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
     ];
     for (fields, error) in rows {
         assert_eq!(errors(&format!("{{{fields}}}")), error, "{fields}");
@@ -258,7 +258,7 @@ fn each_wrong_rollout_has_its_error() {
         (format!(r#"{HOSTS}, "identity": null"#), "rollouts.a.identity: null is not a mapping of fields".to_owned()),
         (format!(r#"{HOSTS}, "tag": {{"header": "x-version-pin"}}"#), "rollouts.a.tag.header: \"x-version-pin\" is taken by pin.header, the two must differ".to_owned()),
         (format!(r#"{HOSTS}, "pin": {{"header": "x-served-version"}}"#), "tag.header: \"x-served-version\" is taken by rollouts.a.pin.header, the two must differ".to_owned()),
-        (format!(r#"{HOSTS}, "pin": {{"query": "p", "cookie": {{"name": "bluegreen-id"}}}}"#), "rollouts.a.pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
+        (format!(r#"{HOSTS}, "pin": {{"cookie": {{"name": "bluegreen-id"}}}}"#), "rollouts.a.pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
     ];
     for (fields, error) in rows {
         assert_eq!(errors(&rollout(&fields)), error, "{fields}");

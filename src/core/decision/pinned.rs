@@ -55,7 +55,7 @@ impl Pin {
         let in_header = || Some((Source::PinHeader, PinRequest::of(header.first?)));
         let in_query = || {
             let query = of.query.as_ref().filter(|_| is_gateway)?;
-            let request = pin::in_query(headers.first(":path")?, &query.name)?;
+            let request = pin::in_query(headers.first(":path")?, query)?;
             Some((Source::PinQuery, request))
         };
         let in_cookie = || {
