@@ -1,16 +1,12 @@
 use super::*;
 
+#[path = "../../../tests/configurations/mod.rs"]
+mod configurations;
+
 /// The errors of a configuration, one a line.
 fn errors(json: &str) -> String {
     parse(json.as_bytes()).expect_err(json).to_string()
 }
-
-/// A configuration with one rollout, `a`, of these fields.
-fn rollout(fields: &str) -> String {
-    format!(r#"{{"rollouts": {{"a": {{{fields}}}}}}}"#)
-}
-
-const HOSTS: &str = r#""hosts": ["shop.example"]"#;
 
 /// The line that gives a new user their cookie.
 fn minted(settings: &Settings) -> String {
@@ -128,62 +124,12 @@ fn what_is_no_configuration_is_one_error() {
     assert!(parse("[".repeat(100_000).as_bytes()).is_err());
 }
 
-/// Each row is a field with a wrong value, and the whole error.
 #[test]
-fn each_wrong_value_has_its_error() {
-    let header = "a header name (lowercase letters, digits and '-', 1 to 256 characters)";
-    let cookie = "a cookie name (letters, digits and !#$%&'*+-.^_`|~, 1 to 256 characters)";
-    let domain = "a domain (a host name such as shop.example, or \"\")";
-    let path = "a cookie path (starts with '/', visible ASCII but ';', at most 1024 characters)";
-    let parameter = "a parameter name (letters, digits and -._~, 1 to 256 characters)";
-    let rows = [
-        (r#""role": "edge""#, r#"role: "edge" is not one of auto, outbound, gateway, client, server"#.to_owned()),
-        (r#""role": null"#, "role: null is not one of auto, outbound, gateway, client, server".to_owned()),
-        (r#""bucketHeader": "X-Bucket""#, format!("bucketHeader: \"X-Bucket\" is not {header}")),
-        (r#""bucketHeader": "a b""#, format!("bucketHeader: \"a b\" is not {header}")),
-        (r#""bucketHeader": """#, format!("bucketHeader: \"\" is not {header}")),
-        (r#""bucketHeader": ":path""#, format!("bucketHeader: \":path\" is not {header}")),
-        (r#""bucketHeader": "a\r\nb: c""#, format!("bucketHeader: \"a\\r\\nb: c\" is not {header}")),
-        (r#""identity": {"header": "cookie"}"#, "identity.header: \"cookie\" is not a header that names a user (any but cookie)".to_owned()),
-        (r#""identity": {"header": "X-User"}"#, format!("identity.header: \"X-User\" is not {header}")),
-        (r#""identity": {"first": "both"}"#, "identity.first: \"both\" is not one of header, cookie".to_owned()),
-        (r#""identity": {"cookie": {"mint": 1}}"#, "identity.cookie.mint: 1 is not true or false".to_owned()),
-        (r#""identity": null"#, "identity: null is not a mapping of fields".to_owned()),
-        (r#""identity": {"cookie": true}"#, "identity.cookie: true is not a mapping of fields".to_owned()),
-        (r#""identity": {"cookie": {"name": "a b"}}"#, format!("identity.cookie.name: \"a b\" is not {cookie}")),
-        (r#""identity": {"cookie": {"name": "a=b"}}"#, format!("identity.cookie.name: \"a=b\" is not {cookie}")),
-        (r#""identity": {"cookie": {"maxAgeSeconds": 34560001}}"#, "identity.cookie.maxAgeSeconds: 34560001 is not a whole number from 0 to 34560000".to_owned()),
-        (r#""identity": {"cookie": {"maxAgeSeconds": -1}}"#, "identity.cookie.maxAgeSeconds: -1 is not a whole number from 0 to 34560000".to_owned()),
-        (r#""identity": {"cookie": {"maxAgeSeconds": "60"}}"#, "identity.cookie.maxAgeSeconds: \"60\" is not a whole number from 0 to 34560000".to_owned()),
-        (r#""identity": {"cookie": {"path": "shop"}}"#, format!("identity.cookie.path: \"shop\" is not {path}")),
-        (r#""identity": {"cookie": {"path": "/;"}}"#, format!("identity.cookie.path: \"/;\" is not {path}")),
-        (r#""identity": {"cookie": {"domain": ".shop.example"}}"#, format!("identity.cookie.domain: \".shop.example\" is not {domain}")),
-        (r#""identity": {"cookie": {"domain": "a; b"}}"#, format!("identity.cookie.domain: \"a; b\" is not {domain}")),
-        (r#""identity": {"cookie": {"secure": true}}"#, "identity.cookie.secure: true is not one of auto, always, never".to_owned()),
-        (r#""identity": {"cookie": {"httpOnly": "yes"}}"#, "identity.cookie.httpOnly: \"yes\" is not true or false".to_owned()),
-        (r#""identity": {"cookie": {"sameSite": "lax"}}"#, "identity.cookie.sameSite: \"lax\" is not one of Lax, Strict, None".to_owned()),
-        (r#""identity": {"cookie": {"sameSite": "None"}}"#, "identity.cookie.sameSite: \"None\" needs secure: always".to_owned()),
-        (r#""identity": {"cookie": {"partitioned": true}}"#, "identity.cookie.partitioned: true needs secure: always".to_owned()),
-        (r#""identity": {"cookie": {"name": "__Secure-id"}}"#, "identity.cookie.name: \"__Secure-id\" needs secure: always".to_owned()),
-        (r#""identity": {"cookie": {"name": "__host-id", "secure": "always", "path": "/a"}}"#, "identity.cookie.name: \"__host-id\" needs path: /".to_owned()),
-        (r#""pin": {"cookie": {"name": "__Host-pin", "secure": "always", "domain": "shop.example"}}"#, "pin.cookie.name: \"__Host-pin\" needs domain: \"\"".to_owned()),
-        (r#""pin": {"query": ""}"#, format!("pin.query: \"\" is not {parameter}")),
-        (r#""pin": {"query": "a&b"}"#, format!("pin.query: \"a&b\" is not {parameter}")),
-        (r#""pin": "off""#, "pin: \"off\" is not a mapping of fields".to_owned()),
-        (r#""tag": {"when": "sometimes"}"#, "tag.when: \"sometimes\" is not one of always, pinned, never".to_owned()),
-        (r#""tag": {"label": "a b"}"#, "tag.label: \"a b\" is not the key of a pod's label (such as version or app.example/version)".to_owned()),
-        (r#""tag": {"colour": "green"}"#, "tag.colour: \"colour\" is not a field here (header, when, label)".to_owned()),
-        (r#""a.b\n": 1"#, "\"a.b\\n\": \"a.b\\n\" is not a field here (role, bucketHeader, routeHeader, identity, pin, tag, rollouts)".to_owned()),
-        (r#""role": "auto", "role": "client""#, "role: is given twice, only once is allowed".to_owned()),
-        (r#""identity": {"header": "x-version-pin"}"#, "pin.header: \"x-version-pin\" is taken by identity.header, the two must differ".to_owned()),
-        (r#""pin": null, "tag": {"header": "x-version-pin"}"#, "tag.header: \"x-version-pin\" is taken by pin.header, the two must differ".to_owned()),
-        (r#""routeHeader": "x-bluegreen-bucket""#, "routeHeader: \"x-bluegreen-bucket\" is taken by bucketHeader, the two must differ".to_owned()),
-        (r#""tag": {"header": "x-bluegreen-route"}"#, "tag.header: \"x-bluegreen-route\" is taken by routeHeader, the two must differ".to_owned()),
-        (r#""rollouts": []"#, "rollouts: a list of 0 is not a map of 0 to 256 by name".to_owned()),
-        (r#""pin": {"cookie": {"name": "bluegreen-id"}}"#, "pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
-    ];
-    for (fields, error) in rows {
-        assert_eq!(errors(&format!("{{{fields}}}")), error, "{fields}");
+fn each_configuration_of_the_table_is_right_or_has_its_errors() {
+    for (json, expected) in configurations::rows() {
+        let errors = parse(json.as_bytes()).err();
+        let errors = errors.map(|errors| errors.to_string());
+        assert_eq!(errors.unwrap_or_default(), expected, "{json}");
     }
 }
 
@@ -240,32 +186,6 @@ fn no_header_that_is_written_has_a_meaning_of_its_own() {
 }
 
 #[test]
-fn each_wrong_rollout_has_its_error() {
-    let host = "a host (a name such as shop.example or *.shop.example, without a port)";
-    let prefix = "a path prefix (starts with '/', visible ASCII but '?' and '#', at most 1024 \
-                  characters)";
-    let rows = [
-        (String::new(), "rollouts.a.hosts: is missing, it must be a list of 1 or more".to_owned()),
-        (r#""hosts": ["shop.example:80"]"#.to_owned(), format!(r#"rollouts.a.hosts[0]: "shop.example:80" is not {host}"#)),
-        (r#""hosts": ["*"]"#.to_owned(), format!(r#"rollouts.a.hosts[0]: "*" is not {host}"#)),
-        (r#""hosts": ["a.*.example"]"#.to_owned(), format!(r#"rollouts.a.hosts[0]: "a.*.example" is not {host}"#)),
-        (r#""hosts": []"#.to_owned(), "rollouts.a.hosts: a list of 0 is not a list of 1 or more".to_owned()),
-        (r#""hosts": "shop.example""#.to_owned(), "rollouts.a.hosts: \"shop.example\" is not a list of 1 or more".to_owned()),
-        (format!(r#"{HOSTS}, "pathPrefixes": ["shop"]"#), format!(r#"rollouts.a.pathPrefixes[0]: "shop" is not {prefix}"#)),
-        (format!(r#"{HOSTS}, "pathPrefixes": ["/a?b"]"#), format!(r#"rollouts.a.pathPrefixes[0]: "/a?b" is not {prefix}"#)),
-        (format!(r#"{HOSTS}, "salt": """#), "rollouts.a.salt: \"\" is not a salt (text of 1 to 256 bytes without control characters)".to_owned()),
-        (format!(r#"{HOSTS}, "weightTotal": 100"#), "rollouts.a.weightTotal: \"weightTotal\" is not a field here (hosts, pathPrefixes, salt, identity, pin, tag)".to_owned()),
-        (format!(r#"{HOSTS}, "identity": null"#), "rollouts.a.identity: null is not a mapping of fields".to_owned()),
-        (format!(r#"{HOSTS}, "tag": {{"header": "x-version-pin"}}"#), "rollouts.a.tag.header: \"x-version-pin\" is taken by pin.header, the two must differ".to_owned()),
-        (format!(r#"{HOSTS}, "pin": {{"header": "x-served-version"}}"#), "tag.header: \"x-served-version\" is taken by rollouts.a.pin.header, the two must differ".to_owned()),
-        (format!(r#"{HOSTS}, "pin": {{"cookie": {{"name": "bluegreen-id"}}}}"#), "rollouts.a.pin.cookie.name: \"bluegreen-id\" is taken by identity.cookie.name, the two must differ".to_owned()),
-    ];
-    for (fields, error) in rows {
-        assert_eq!(errors(&rollout(&fields)), error, "{fields}");
-    }
-}
-
-#[test]
 fn rollouts_have_names_of_their_own_and_at_most_256() {
     let map = |names: &[String]| {
         let rollouts: Vec<String> = names
@@ -289,52 +209,6 @@ fn rollouts_have_names_of_their_own_and_at_most_256() {
     assert_eq!(
         errors(&map(&["a b".to_owned()])),
         "rollouts.\"a b\": \"a b\" is not a rollout name (letters, digits, '-', '_' and '.', 1 to 253)"
-    );
-}
-
-#[test]
-fn two_rollouts_for_the_same_requests_are_told_with_both_names() {
-    let json = r#"{"rollouts": {
-        "a": {"hosts": ["shop.example", "*.example"]},
-        "b": {"hosts": ["shop.example"], "pathPrefixes": ["/api", "/"]},
-        "c": {"hosts": ["*.Example"]}}}"#;
-    assert_eq!(
-        errors(json),
-        "rollouts.b.hosts: \"shop.example\" with the path prefix \"/\" is taken by rollouts.a, \
-         the two must differ\n\
-         rollouts.c.hosts: \"*.example\" with every path is taken by rollouts.a, the two must differ"
-    );
-}
-
-#[test]
-fn both_ends_of_each_range_are_allowed() {
-    for fields in [
-        r#""hosts": ["Shop.Example", "*.shop.example", "127.0.0.1", "[::1]"]"#.to_owned(),
-        format!(r#"{HOSTS}, "pathPrefixes": ["/"]"#),
-        format!(r#"{HOSTS}, "salt": "{}""#, "s".repeat(256)),
-    ] {
-        let json = rollout(&fields);
-        assert!(parse(json.as_bytes()).is_ok(), "{json}");
-    }
-    for age in ["0", "34560000", "100.0"] {
-        let json = format!(r#"{{"pin": {{"cookie": {{"maxAgeSeconds": {age}}}}}}}"#);
-        assert!(parse(json.as_bytes()).is_ok(), "{json}");
-    }
-    let host = br#"{"identity": {"cookie": {"name": "__Host-id", "secure": "always"}}}"#;
-    assert!(parse(host).is_ok());
-}
-
-#[test]
-fn all_errors_are_reported_in_the_order_of_the_fields() {
-    let json = r#"{"role": 1, "rolouts": [], "rollouts": {"x": 5, "y": {"hosts": ["a b"]}}}"#;
-    assert_eq!(
-        errors(json),
-        "role: 1 is not one of auto, outbound, gateway, client, server\n\
-         rollouts.x: 5 is not a mapping of fields\n\
-         rollouts.y.hosts[0]: \"a b\" is not a host (a name such as shop.example or \
-         *.shop.example, without a port)\n\
-         rolouts: \"rolouts\" is not a field here (role, bucketHeader, routeHeader, identity, \
-         pin, tag, rollouts)"
     );
 }
 

@@ -86,8 +86,9 @@ impl<'de> Visitor<'de> for TreeVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
-        // Formatted without an exponent, a whole double is its digits.
-        let text = value.to_string();
+        // Formatted without an exponent, a whole double is its digits. The sum makes
+        // 0 of -0.
+        let text = (value + 0.0).to_string();
         Ok(text.parse().map_or(Tree::Number(text), Tree::Whole))
     }
 
@@ -133,6 +134,7 @@ mod tests {
         let of = |json| serde_json::from_str::<Tree>(json).unwrap();
         assert_eq!(of("100.0"), Tree::Whole(100));
         assert_eq!(of("3.456e7"), Tree::Whole(34_560_000));
+        assert_eq!(of("-0"), Tree::Whole(0));
         assert_eq!(of("1.5"), Tree::Number("1.5".to_owned()));
         assert_eq!(of("-1"), Tree::Number("-1".to_owned()));
     }
