@@ -4,20 +4,28 @@
 //! [`parse`] is the only way in. All problems are reported, not only the first;
 //! unknown and repeated fields are problems, too. A field is one row in one of
 //! the `read_…` functions below, and its default stands there. Mesh and rollouts are
-//! read by the same functions.
+//! read by the same functions, and the JSON Schema is what these functions ask for.
 
 mod check;
 mod error;
 mod fields;
+mod form;
+mod header;
+mod reader;
+#[cfg(not(target_family = "wasm"))]
+pub mod schema;
 mod tree;
 
 use super::cookie::Finder;
 use super::role::Setting;
 use super::rollouts::{Place, Rollouts, Scope};
 use super::set_cookie::{Attributes, SameSite, Secure, SetCookie};
+use check::{Choice, Flag, OrNull, Whole};
 use error::Problem;
 pub use error::{ConfigError, ConfigErrors};
-use fields::Fields;
+use fields::{Case, Fields, Needed};
+use header::{IdentityHeader, WrittenHeader};
+use reader::Reader;
 use tree::{Tree, quoted};
 
 /// The pin header's default name, which a gateway removes while pins are off.
@@ -186,26 +194,16 @@ pub enum When {
 /// # Errors
 /// Everything that is wrong with it, in the order of the fields; at least one.
 pub fn parse(json: &[u8]) -> Result<Config, ConfigErrors> {
-    let mut errors = ConfigErrors::default();
     let tree = if json.is_empty() {
         Tree::Map(Vec::new())
     } else {
-        match serde_json::from_slice(json) {
-            Ok(tree) => tree,
-            Err(error) => {
-                errors.push("", Problem::NotJson(error.to_string()));
-                return Err(errors);
-            }
-        }
+        serde_json::from_slice(json).map_err(|error| {
+            let mut errors = ConfigErrors::default();
+            errors.push("", Problem::NotJson(error.to_string()));
+            errors
+        })?
     };
-    let mut fields = Fields::of(tree, String::new(), &mut errors);
-    let config = read_config(&mut fields);
-    fields.finish();
-    if errors.is_empty() {
-        Ok(config)
-    } else {
-        Err(errors)
-    }
+    Reader::read(tree, read_config)
 }
 
 /// Returns a pod label's value as a version: 1 to 63 characters that may stand in a
@@ -219,8 +217,8 @@ pub fn label_value(value: &[u8]) -> Option<String> {
         .flatten()
 }
 
-fn read_config(fields: &mut Fields<'_>) -> Config {
-    let role = fields.get_or("role", Setting::Auto, check::choice(&Setting::WORDS));
+fn read_config<F: Fields>(fields: &mut F) -> Config {
+    let role = fields.get_or("role", Setting::Auto, Choice(&Setting::WORDS));
     let bucket_header = header(fields, "bucketHeader", "x-bluegreen-bucket");
     let route_header = header(fields, "routeHeader", "x-bluegreen-route");
     let proxies = [
@@ -231,12 +229,12 @@ fn read_config(fields: &mut Fields<'_>) -> Config {
     let mut rollouts = Rollouts::default();
     let mut of_rollouts = Vec::new();
     let mut paths: Vec<String> = Vec::new();
-    fields.entries("rollouts", MOST_ROLLOUTS, check::rollout_name, |fields| {
+    fields.entries("rollouts", MOST_ROLLOUTS, form::RolloutName, |fields| {
         let scope = Scope {
-            hosts: fields.require_list("hosts", check::host),
-            path_prefixes: fields.list("pathPrefixes", check::path_prefix),
+            hosts: fields.require_list("hosts", form::Host),
+            path_prefixes: fields.list("pathPrefixes", form::PathPrefix),
         };
-        let salt = fields.get("salt", check::salt);
+        let salt = fields.get("salt", form::Salt);
         let settings = read_settings(fields, Some(&mesh), &proxies);
         let place = Place::try_from(of_rollouts.len()).unwrap_or(Place::MAX);
         for taken in rollouts.add(&scope, place) {
@@ -263,8 +261,8 @@ fn read_config(fields: &mut Fields<'_>) -> Config {
 }
 
 /// Reads what mesh and rollouts both have. What a rollout does not say is `of_mesh`'s.
-fn read_settings(
-    fields: &mut Fields<'_>,
+fn read_settings<F: Fields>(
+    fields: &mut F,
     of_mesh: Option<&Settings>,
     of_proxy: &[(&'static str, &str)],
 ) -> Settings {
@@ -278,51 +276,51 @@ fn read_settings(
             .collect(),
     };
     let settings = Settings::new(
-        match of_mesh {
-            Some(mesh) if !own.contains(&"identity") => fields.absent("identity", &mesh.identity),
-            _ => fields.mapping("identity", read_identity),
-        },
-        match of_mesh {
-            Some(mesh) if !own.contains(&"pin") => fields.absent("pin", &mesh.pin),
-            _ => fields.mapping_or_null("pin", read_pin),
-        },
-        match of_mesh {
-            Some(mesh) if !own.contains(&"tag") => fields.absent("tag", &mesh.tag),
-            _ => fields.mapping("tag", read_tag),
-        },
+        fields.mapping(
+            "identity",
+            of_mesh.map(|mesh| &mesh.identity),
+            read_identity,
+        ),
+        fields.mapping_or_null("pin", of_mesh.map(|mesh| &mesh.pin), read_pin),
+        fields.mapping("tag", of_mesh.map(|mesh| &mesh.tag), read_tag),
     );
     report_claims(fields, of_proxy, &settings, &own);
     settings
 }
 
-fn read_identity(fields: &mut Fields<'_>) -> Identity {
+fn read_identity<F: Fields>(fields: &mut F) -> Identity {
     const FIRST: [(&str, First); 2] = [("header", First::Header), ("cookie", First::Cookie)];
     Identity {
-        header: fields.get_or("header", None, check::optional_identity_header),
-        cookie: fields.mapping_or_null("cookie", |fields| {
-            let mint = fields.get_or("mint", true, check::flag);
-            let cookie = read_cookie(fields, "bluegreen-id", LONGEST_AGE_SECONDS, mint);
+        header: fields.get_or("header", None, OrNull(IdentityHeader)),
+        cookie: fields.mapping_or_null("cookie", None, |fields| {
+            let mint = fields.get_or("mint", true, Flag);
+            let (name, attributes) = read_cookie(fields, "bluegreen-id", LONGEST_AGE_SECONDS);
+            fields.only_if("mint", mint, |fields| {
+                report_conditions(fields, &name, &attributes);
+            });
             if mint {
-                IdentityCookie::Minted(cookie)
+                IdentityCookie::Minted(SetCookie::new(name, &attributes))
             } else {
-                IdentityCookie::OfApplication(cookie.name().into())
+                IdentityCookie::OfApplication(name)
             }
         }),
-        first: fields.get_or("first", First::Header, check::choice(&FIRST)),
+        first: fields.get_or("first", First::Header, Choice(&FIRST)),
     }
 }
 
-fn read_pin(fields: &mut Fields<'_>) -> Pin {
+fn read_pin<F: Fields>(fields: &mut F) -> Pin {
     Pin {
         header: header(fields, "header", DEFAULT_PIN_HEADER),
-        query: fields.get_or("query", None, check::query_name),
-        cookie: fields.mapping_or_null("cookie", |fields| {
-            read_cookie(fields, "bluegreen-pin", 3600, true)
+        query: fields.get_or("query", None, OrNull(form::ParameterName)),
+        cookie: fields.mapping_or_null("cookie", None, |fields| {
+            let (name, attributes) = read_cookie(fields, "bluegreen-pin", 3600);
+            report_conditions(fields, &name, &attributes);
+            SetCookie::new(name, &attributes)
         }),
     }
 }
 
-fn read_tag(fields: &mut Fields<'_>) -> Tag {
+fn read_tag<F: Fields>(fields: &mut F) -> Tag {
     const WHEN: [(&str, When); 3] = [
         ("always", When::Always),
         ("pinned", When::Pinned),
@@ -330,100 +328,69 @@ fn read_tag(fields: &mut Fields<'_>) -> Tag {
     ];
     Tag {
         header: header(fields, "header", "x-served-version"),
-        when: fields.get_or("when", When::Always, check::choice(&WHEN)),
-        label: fields.get_or("label", "version".into(), check::label_key),
+        when: fields.get_or("when", When::Always, Choice(&WHEN)),
+        label: fields.get_or("label", "version".into(), form::LabelKey),
     }
 }
 
-/// Reads a cookie; `is_set`: whether the filter sets it, and not only reads it.
-fn read_cookie(fields: &mut Fields<'_>, name: &str, max_age: u32, is_set: bool) -> SetCookie {
+const SAME_SITE: [(&str, SameSite); 3] = [
+    ("Lax", SameSite::Lax),
+    ("Strict", SameSite::Strict),
+    ("None", SameSite::None),
+];
+
+/// Reads a cookie's name and attributes.
+fn read_cookie<F: Fields>(fields: &mut F, name: &str, max_age: u32) -> (Box<str>, Attributes) {
     const SECURE: [(&str, Secure); 3] = [
         ("auto", Secure::Auto),
         ("always", Secure::Always),
         ("never", Secure::Never),
     ];
-    const SAME_SITE: [(&str, SameSite); 3] = [
-        ("Lax", SameSite::Lax),
-        ("Strict", SameSite::Strict),
-        ("None", SameSite::None),
-    ];
-    let name = fields.get_or("name", name.into(), check::cookie_name);
+    let name = fields.get_or("name", name.into(), form::CookieName);
+    let ages = Whole(0..=LONGEST_AGE_SECONDS);
     let attributes = Attributes {
-        max_age_seconds: fields.get_or(
-            "maxAgeSeconds",
-            max_age,
-            check::whole(0..=LONGEST_AGE_SECONDS),
-        ),
-        path: fields.get_or("path", "/".into(), check::cookie_path),
-        domain: fields.get_or("domain", "".into(), check::cookie_domain),
-        secure: fields.get_or("secure", Secure::Auto, check::choice(&SECURE)),
-        http_only: fields.get_or("httpOnly", true, check::flag),
-        same_site: fields.get_or("sameSite", SameSite::Lax, check::choice(&SAME_SITE)),
-        partitioned: fields.get_or("partitioned", false, check::flag),
+        max_age_seconds: fields.get_or("maxAgeSeconds", max_age, ages),
+        path: fields.get_or("path", "/".into(), form::CookiePath),
+        domain: fields.get_or("domain", "".into(), form::CookieDomain),
+        secure: fields.get_or("secure", Secure::Auto, Choice(&SECURE)),
+        http_only: fields.get_or("httpOnly", true, Flag),
+        same_site: fields.get_or("sameSite", SameSite::Lax, Choice(&SAME_SITE)),
+        partitioned: fields.get_or("partitioned", false, Flag),
     };
-    if is_set {
-        report_conditions(fields, &name, &attributes);
-    }
-    SetCookie::new(name, &attributes)
+    (name, attributes)
 }
 
-fn header(fields: &mut Fields<'_>, name: &'static str, default: &str) -> Box<str> {
-    fields.get_or(name, default.into(), check::header_name)
+fn header<F: Fields>(fields: &mut F, name: &'static str, default: &str) -> Box<str> {
+    fields.get_or(name, default.into(), WrittenHeader)
 }
 
-/// What the attributes of one cookie ask of each other: RFC 6265bis 4.1.2.7
-/// (`SameSite=None`), 4.1.3 (the prefixes, whose case browsers ignore), and the
-/// CHIPS draft (`Partitioned`).
-fn report_conditions(fields: &mut Fields<'_>, name: &str, attributes: &Attributes) {
-    let starts_with = |prefix: &str| {
-        name.get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+/// Reports what the attributes of a cookie that the filter sets ask of each other: RFC
+/// 6265bis 4.1.2.7 (`SameSite=None`), 4.1.3 (the prefixes, whose case browsers ignore),
+/// and the CHIPS draft (`Partitioned`).
+fn report_conditions<F: Fields>(fields: &mut F, name: &str, attributes: &Attributes) {
+    const HOST: Case = Case::Begins("__Host-");
+    let needed = |yaml, met| Needed { yaml, met };
+    let secure = needed("secure: always", attributes.secure == Secure::Always);
+    let whole_host = needed("path: /", &*attributes.path == "/");
+    let host_only = needed("domain: \"\"", attributes.domain.is_empty());
+    fields.need("name", name, HOST, secure);
+    fields.need("name", name, Case::Begins("__Secure-"), secure);
+    fields.need("name", name, HOST, whole_host);
+    fields.need("name", name, HOST, host_only);
+    let same_site = Choice(&SAME_SITE).word(attributes.same_site);
+    fields.need("sameSite", same_site, Case::Is("None"), secure);
+    let partitioned = if attributes.partitioned {
+        "true"
+    } else {
+        "false"
     };
-    let host = starts_with("__Host-");
-    let secure = attributes.secure == Secure::Always;
-    let conditions = [
-        (
-            "name",
-            (host || starts_with("__Secure-")) && !secure,
-            quoted(name),
-            "secure: always",
-        ),
-        (
-            "name",
-            host && &*attributes.path != "/",
-            quoted(name),
-            "path: /",
-        ),
-        (
-            "name",
-            host && !attributes.domain.is_empty(),
-            quoted(name),
-            "domain: \"\"",
-        ),
-        (
-            "sameSite",
-            attributes.same_site == SameSite::None && !secure,
-            quoted("None"),
-            "secure: always",
-        ),
-        (
-            "partitioned",
-            attributes.partitioned && !secure,
-            "true".to_owned(),
-            "secure: always",
-        ),
-    ];
-    for (field, broken, found, needed) in conditions {
-        if broken {
-            fields.report(field, Problem::Needs { found, needed });
-        }
-    }
+    fields.need("partitioned", partitioned, Case::True, secure);
 }
 
 /// Reports what claims a header or a cookie that something else has already. Of two
 /// fields of the mesh that a rollout shares, the mesh tells.
-fn report_claims(
-    fields: &mut Fields<'_>,
+fn report_claims<F: Fields>(
+    fields: &mut F,
     of_proxy: &[(&'static str, &str)],
     settings: &Settings,
     own: &[&str],
@@ -447,9 +414,9 @@ fn report_claims(
     report_taken(fields, &cookies, own);
 }
 
-fn report_taken(fields: &mut Fields<'_>, claims: &[(&'static str, Option<&str>)], own: &[&str]) {
+fn report_taken<F: Fields>(fields: &mut F, claims: &[(&'static str, Option<&str>)], own: &[&str]) {
     let is_own = |path: &str| own.iter().any(|own| path.starts_with(own));
-    let path_of = |fields: &Fields<'_>, path: &str| {
+    let path_of = |fields: &F, path: &str| {
         if is_own(path) {
             fields.path_of(path)
         } else {

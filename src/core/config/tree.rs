@@ -22,6 +22,12 @@ pub(super) enum Tree {
 }
 
 impl Tree {
+    /// A mapping of these entries.
+    pub(super) fn map<const N: usize>(entries: [(&str, Self); N]) -> Self {
+        let owned = |(key, tree): (&str, Self)| (key.to_owned(), tree);
+        Self::Map(entries.into_iter().map(owned).collect())
+    }
+
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -41,6 +47,18 @@ impl Tree {
             Self::List(items) => format!("a list of {}", items.len()),
             Self::Map(_) => "a mapping".to_owned(),
         }
+    }
+}
+
+impl From<&str> for Tree {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<usize> for Tree {
+    fn from(number: usize) -> Self {
+        Self::Whole(u64::try_from(number).unwrap_or(u64::MAX))
     }
 }
 
