@@ -2,6 +2,7 @@
 //! those at each bound, and of random ones.
 
 mod fields;
+mod manifests;
 mod random;
 
 #[path = "../configurations/mod.rs"]
@@ -96,7 +97,7 @@ fn the_schema_is_the_one_that_make_schema_writes() {
 
 #[test]
 fn both_are_schemas_of_draft_2020_12() {
-    for name in ["pluginConfig.schema.json"] {
+    for name in ["pluginConfig.schema.json", "manifest.schema.json"] {
         let schema = schema_value(name);
         assert_eq!(Draft::default().detect(&schema), Draft::Draft202012);
         jsonschema::meta::validate(&schema).expect(name);
