@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# The command for pipelines of docs/configuration.md does what the page says.
+set -euo pipefail
+
+version=v0.8.0
+
+if [[ $# -gt 0 ]]; then
+  echo "usage: test-kubeconform.sh
+
+Runs the command of docs/configuration.md and compares what it says, then runs it on
+all manifests, and on a wrong one. Builds kubeconform $version with Go, if there is
+none in the PATH."
+  [[ $1 == --help ]] && exit || exit 2
+fi
+
+cd "$(dirname "$0")/../.."
+PATH=$PATH:$PWD/target/go
+if ! command -v kubeconform >/dev/null; then
+  if ! command -v go >/dev/null; then
+    echo "missing: kubeconform, or Go to build it: https://go.dev/dl/" >&2
+    exit 1
+  fi
+  GOBIN=$PWD/target/go go install "github.com/yannh/kubeconform/cmd/kubeconform@$version"
+fi
+
+block=$(sed -n '/^<!-- kubeconform -->$/,/^```$/p' docs/configuration.md | sed '1,2d;$d')
+command=$(head -n 1 <<<"$block")
+diff <(tail -n +2 <<<"$block") <(bash -c "${command#\$ }")
+
+schema=envoyfilter/schema/manifest.schema.json
+mapfile -t manifests < <(grep -lr '^kind: ' envoyfilter --include='*.yaml')
+kubeconform -summary -schema-location "$schema" "${manifests[@]}"
+
+wrong=$(mktemp --suffix .yaml)
+trap 'rm -f "$wrong"' EXIT
+for plugins in envoyfilter/plugins.yaml envoyfilter/traffic-extension/plugins.yaml; do
+  sed 's/role: outbound/role: edge/' "$plugins" >"$wrong"
+  if said=$(kubeconform -schema-location "$schema" "$wrong"); then
+    echo "FAILED: a wrong $plugins passed"
+    exit 1
+  fi
+  grep -F "pluginConfig/role': value must be one of 'auto', 'outbound'" <<<"$said"
+done
+echo "kubeconform says what the page says"
