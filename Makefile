@@ -17,6 +17,7 @@ FUZZ_SECONDS ?= 600
 
 tools := tests/tools
 image := envoyfilter/image
+schema := envoyfilter/schema/pluginConfig.schema.json
 venv := target/venv
 bin := $(venv)/bin
 envoys := $(ENVOY_OLDEST:%=target/envoy/%/.installed) $(ENVOY_NEWEST:%=target/envoy/%/.installed)
@@ -51,6 +52,7 @@ needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl KUBECONFIG
 needs-bench := $(needs-build) python valgrind h2load
 needs-lint := $(needs-build) python
 needs-lint-rust := $(needs-build)
+needs-schema := cargo cc
 needs-deps := $(sort $(needs-test) $(needs-test-fresh) buildah curl)
 
 ##@ Use
@@ -78,11 +80,11 @@ push: .push-to .need-push image $(venv)/.image-installed ## Push it, and say its
 ##@ Test
 
 .PHONY: test
-test: .need-test $(tests:%=test-%) ## Everything below, but the long fuzzing, fresh and e2e
+test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing, kubeconform, fresh and e2e
 
 .PHONY: test-unit
 test-unit: .need-test-unit ## The core: unit and property tests; what the README says
-	@$(tested) test-unit cargo test --locked --lib --test properties --test readme --test manifests
+	@$(tested) test-unit cargo test --locked --lib --test properties --test readme --test manifests --test schema
 
 .PHONY: test-module
 test-module: build ## Scenarios on the core and on the module, in an interpreter
@@ -115,6 +117,10 @@ test-image: .need-test-image build $(venv)/.installed $(venv)/.image-installed #
 .PHONY: test-watching
 test-watching: .need-test-watching $(venv)/.installed ## Alerts and dashboard, by Prometheus, on made-up series
 	@$(tested) test-watching $(pytest) tests/watching
+
+.PHONY: test-kubeconform
+test-kubeconform: ## The configuration in a pipeline (needs Go, or kubeconform)
+	@$(logged) test-kubeconform $(tools)/test-kubeconform.sh
 
 .PHONY: test-fresh
 test-fresh: .need-test-fresh ## make demo test, in a new Debian that has what the README lists
@@ -177,6 +183,11 @@ fmt: $(venv)/.lint-installed ## Format the Rust and the Python code
 	@cargo fmt
 	@$(bin)/ruff check --fix --quiet
 	@$(bin)/ruff format
+
+.PHONY: schema
+schema: .need-schema ## The JSON Schema of the configuration, anew from the code
+	@cargo run --quiet --locked --bin schema >target/schema.json
+	@mv target/schema.json $(schema)
 
 ##@ Machine
 
