@@ -5,10 +5,15 @@
 pin=$HTTP_X_VERSION_PIN bucket=$HTTP_X_BLUEGREEN_BUCKET
 case $bucket in *[!0-9]*) bucket= ;; esac # from strangers, without the filter
 
+# The weights sum to 100, so the last two digits of the bucket decide.
+digits=${bucket:+0$bucket}
+digits=${digits#"${digits%??}"}
+digits=${digits#0}
+
 if [ "$pin" = "$VERSION" ]; then
   why="pinned"
 elif [ "$bucket" ]; then
-  why="bucket $bucket"
+  why="bucket $digits"
 else
   why="by chance"
 fi
@@ -29,7 +34,7 @@ behind=${BEHIND:+$(forward)}
 case $HTTP_ACCEPT in
   *text/html*)
     printf 'Content-Type: text/html; charset=utf-8\r\n\r\n'
-    sed "s|@why@|$why|; s|@bucket@|$bucket|; s|@behind@|$behind|" /app/page.html
+    sed "s|@why@|$why|; s|@bucket@|$digits|; s|@behind@|$behind|" /app/page.html
     ;;
   *)
     printf 'Content-Type: text/plain\r\n\r\n'
