@@ -8,7 +8,9 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -25,9 +27,14 @@ FILES = ROOT / "target/e2e"
 
 FILTER = FILES / "envoyfilter"
 EXAMPLE = FILES / "examples/blue-green"
+APPS = FILES / "tests/e2e/apps"
 PLUGINS = FILTER / "plugins.yaml"
 EXTENSIONS = FILTER / "traffic-extension/plugins.yaml"
-CALLER = Path(__file__).parent / "caller.yaml"
+
+# An application outside of every rollout, and a gateway in front of the mesh's.
+DOCS = "docs"
+DOCS_HOST = "docs.example"
+EDGE = "edge"
 
 # What users of the whole mesh apply, besides the plugins.
 ROUTING = [FILTER / "envoy-filter.yaml", FILTER / "admission.yaml"]
@@ -37,6 +44,7 @@ BASE = [
         EXAMPLE / "istio" / f"{name}.yaml"
         for name in ("gateway", "destination-rules", "peer-authentication")
     ),
+    *(APPS / f"{name}.yaml" for name in ("caller", "tagged", "depot", "docs")),
 ]
 
 # Leads to the registry, while a test lets it.
@@ -46,12 +54,32 @@ VERSIONS = ("blue", "green")
 DEPLOYMENTS = [
     *(f"{service}-{version}" for service in ("shop", "stock") for version in VERSIONS),
     "caller",
+    "tagged",
+]
+# The one whose pods have the label by which the server's plugin finds them.
+TAGGED = "tagged"
+PROXIES = [
+    (SYSTEM, GATEWAY),
+    *((NAMESPACE, name) for name in DEPLOYMENTS),
+    (DOCS, "docs"),
 ]
 
+# The names of the plugins, as listeners and counters say them.
+OUTBOUND = f"{SYSTEM}.bluegreen-outbound"
+SERVER = f"{SYSTEM}.bluegreen-server"
+
+RESPONSES = "bluegreen_responses_total"
+REJECTED = "bluegreen_rejected_total"
+CONFIG_REJECTED = "bluegreen_config_rejected_total"
+CONFIG_WRONG = "bluegreen_config_wrong"
+
 BUCKET_HEADER = "x-bluegreen-bucket"
+ROUTE_HEADER = "x-bluegreen-route"
 
 SECONDS = 90
 POLL_SECONDS = 0.25
+# How many proxies are asked at the same time.
+AT_ONCE = 4
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -207,7 +235,8 @@ def ours() -> str:
         "validatingadmissionpolicy,validatingadmissionpolicybinding"
     )
     names = kubectl("get", kinds, "-A", "-o", "name").split()
-    return " ".join(n for n in names if n.endswith(f"/{NAMESPACE}") or "bluegreen" in n)
+    namespaces = [f"namespace/{name}" for name in (NAMESPACE, DOCS, EDGE)]
+    return " ".join(n for n in names if n in namespaces or "bluegreen" in n)
 
 
 @cache
@@ -256,12 +285,15 @@ def set_gateway_template(template: Json) -> None:
 def copy_files() -> None:
     """Copies what users apply to target/e2e, and fills in what they fill in."""
     shutil.rmtree(FILES, ignore_errors=True)
-    for folder in ("envoyfilter", "examples/blue-green"):
+    for folder in ("envoyfilter", "examples/blue-green", "tests/e2e/apps"):
         shutil.copytree(ROOT / folder, FILES / folder)
+    proxy = gateway_template()["spec"]["containers"][0]["image"]
     for file in FILES.rglob("*.yaml"):
         text = file.read_text()
         text = text.replace("registry.example", registry())
         text = text.replace("image: shop:", f"image: {registry()}/shop:")
+        text = text.replace("image: proxy", f"image: {proxy}")
+        text = text.replace("address: 192.0.2.1", f"address: {gateway_address()}")
         # The two options of the plugins' file that the tests need.
         text = re.sub(r"# ((identity|pin): \{(header|query): .*\})", r"\1", text)
         file.write_text(text)
@@ -328,36 +360,46 @@ def wait_for_weights(blue: int, green: int) -> None:
 
 
 def routed(namespace: str, deployment: str) -> list[dict[str, int]]:
-    """The different weights by subset of a proxy's routes named `bluegreen`."""
+    """The different weights by subset of a proxy's routes to shop and to stock."""
     found: list[dict[str, int]] = []
-    for each in _routes(admin(namespace, deployment, "config_dump")):
+    for each in weighted_routes(namespace, deployment):
         clusters = each.get("weighted_clusters", {}).get("clusters", [])
         weights = {c["name"].split("|")[2]: c["weight"] for c in clusters}
         weights = {version: weight for version, weight in weights.items() if weight}
-        if weights not in found:
+        # The versions of other rollouts are no subsets.
+        if weights not in found and "" not in weights:
             found.append(weights)
     return found
 
 
-def _routes(dump: str) -> Iterator[Json]:
-    for config in json.loads(dump)["configs"]:
-        for table in config.get("dynamic_route_configs", []):
-            for host in table["route_config"].get("virtual_hosts", []):
-                for route in host.get("routes", []):
-                    if route.get("name") == "bluegreen":
-                        yield route["route"]
-
-
 def by_bucket(namespace: str, deployment: str) -> bool:
     """Whether a proxy's routes named `bluegreen` pick by the bucket header."""
-    routes = list(_routes(admin(namespace, deployment, "config_dump")))
-    weighted = [each.get("weighted_clusters", {}) for each in routes]
+    weighted = [
+        each.get("weighted_clusters", {})
+        for each in weighted_routes(namespace, deployment)
+    ]
     return {each.get("header_name") for each in weighted} == {BUCKET_HEADER}
 
 
-def admin(namespace: str, deployment: str, path: str) -> str:
+def weighted_routes(namespace: str, deployment: str) -> Iterator[Json]:
+    """Where a proxy's routes named `bluegreen` lead."""
+    for host in virtual_hosts(namespace, deployment):
+        for route in host.get("routes", []):
+            if route.get("name") == "bluegreen":
+                yield route["route"]
+
+
+def virtual_hosts(namespace: str, deployment: str) -> Iterator[Json]:
+    """The virtual hosts of all route tables that a proxy got."""
+    dump = admin(namespace, deployment, "config_dump?resource=dynamic_route_configs")
+    # A proxy that has just started has none.
+    for table in json.loads(dump).get("configs", []):
+        yield from table["route_config"].get("virtual_hosts", [])
+
+
+def admin(namespace: str, deployment: str, path: str, method: str = "GET") -> str:
     """An answer of a proxy's admin interface."""
-    agent = ("pilot-agent", "request", "GET", path)
+    agent = ("pilot-agent", "request", method, path)
     target = ("-n", namespace, f"deployment/{deployment}", "-c", "istio-proxy")
     return kubectl("exec", *target, "--", *agent)
 
@@ -368,6 +410,14 @@ def pods(namespace: str, selector: str) -> list[Json]:
     return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
+def xds_rejects() -> float:
+    """How many configurations proxies refused, as istiod knows."""
+    [pod] = pods(SYSTEM, "app=istiod")
+    url = f"http://{pod['status']['podIP']}:15014/metrics"
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return counter(response.read().decode(), "pilot_total_xds_rejects")
+
+
 def vms(namespace: str, deployment: str) -> tuple[int, int]:
     """How many VMs a proxy made of modules since it started, and how many it has."""
     stats = admin(namespace, deployment, "stats?filter=runtime.v8")
@@ -375,45 +425,69 @@ def vms(namespace: str, deployment: str) -> tuple[int, int]:
     return int(named["created"]), int(named["active"])
 
 
-def metrics(namespace: str, pod: str) -> str:
-    """What Prometheus gets of a pod's proxy; `pod` is a pod, or deployment/NAME."""
+def metrics(namespace: str, name: str) -> str:
+    """What Prometheus gets of a proxy; `name` is a deployment, or pod/NAME."""
     curl = ("curl", "-sf", "localhost:15020/stats/prometheus")
-    target = ("-n", namespace, pod, "-c", "istio-proxy")
+    target = ("-n", namespace, _resource(name), "-c", "istio-proxy")
     return kubectl("exec", *target, "--", *curl, check=False)
 
 
-def counter(text: str, name: str, **labels: str) -> float | None:
-    """The sum of a counter's values with these labels; nothing if there is none."""
-    values = [
-        float(value)
-        for found, written, value in COUNTER.findall(text)
-        if found == name and labels.items() <= dict(LABEL.findall(written)).items()
+def _resource(name: str) -> str:
+    return name if "/" in name else f"deployment/{name}"
+
+
+def counted(namespace: str, deployment: str, name: str, **labels: str) -> float:
+    """A counter of a proxy, as Prometheus scrapes it: all with these labels."""
+    return counter(metrics(namespace, deployment), name, **labels)
+
+
+def samples(text: str) -> list[tuple[str, dict[str, str], float]]:
+    """What Prometheus reads in it: names, labels and values."""
+    return [
+        (name, dict(LABEL.findall(written)), float(value))
+        for name, written, value in SAMPLE.findall(text)
     ]
-    return sum(values) if values else None
 
 
-COUNTER = re.compile(r"^(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
+SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)$", re.MULTILINE)
 LABEL = re.compile(r'(\w+)="([^"]*)"')
 
 
+def counter(text: str, name: str, **labels: str) -> float:
+    """The sum of a counter's values with these labels; 0 if there is none."""
+    return sum(
+        value
+        for found, written, value in samples(text)
+        if found == name and labels.items() <= written.items()
+    )
+
+
+def wrong(namespace: str, name: str) -> dict[str, float]:
+    """The plugins that a proxy runs; 1 for one whose configuration is wrong."""
+    return {
+        labels["bg_plugin"]: value
+        for found, labels, value in samples(metrics(namespace, name))
+        if found == CONFIG_WRONG
+    }
+
+
 def wait_for_filter(there: bool = True) -> None:
-    """Waits until every proxy runs our filter and picks by it, or until none runs it.
+    """Waits until every proxy runs our filter and picks by it, or until none runs it."""
 
-    A proxy has the counters of its plugins as long as they run: in sidecars those of
-    the client's side and of the server's.
-    """
-    ours = ["bluegreen_responses_total", "bluegreen_rejected_total"]
-    proxies = [(SYSTEM, GATEWAY), *((NAMESPACE, name) for name in DEPLOYMENTS)]
-    for namespace, name in proxies:
+    def wait(proxy: tuple[str, str]) -> None:
+        wanted = {OUTBOUND, SERVER} if TAGGED in proxy else {OUTBOUND}
+        good = dict.fromkeys(wanted, 0.0)
 
-        def runs(namespace: str = namespace, name: str = name) -> bool:
-            text = metrics(namespace, f"deployment/{name}")
-            found = [counter(text, each) is not None for each in ours]
+        def runs() -> bool:
             if there:
-                return all(found) and by_bucket(namespace, name)
-            return bool(text) and not any(found)
+                return wrong(*proxy) == good and by_bucket(*proxy)
+            text = metrics(*proxy)
+            return bool(text) and "bluegreen_" not in text
 
-        until(f"the filter {'runs' if there else 'is gone'} in {name}", runs)
+        until(f"the filter {'runs' if there else 'is gone'} in {proxy[1]}", runs)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(wait, PROXIES))
 
 
 def wait_for_old_connections() -> None:
@@ -449,16 +523,27 @@ def rolled_out(namespace: str, *deployments: str) -> None:
         kubectl("-n", namespace, *status)
 
 
-def restart(namespace: str, deployment: str) -> None:
-    """Restarts a deployment's pods, one after the other."""
+def restart(namespace: str, deployment: str) -> str:
+    """Restarts a deployment's pods, one after the other; pod/NAME of a new one.
+
+    The old ones may still be about to go, and kubectl may take them for the deployment's.
+    """
     kubectl("-n", namespace, "rollout", "restart", f"deployment/{deployment}")
     rolled_out(namespace, deployment)
+    found = get("-n", namespace, "pods")["items"]
+    [pod, *_] = [
+        f"pod/{about['name']}"
+        for about in (each["metadata"] for each in found)
+        if about["name"].startswith(f"{deployment}-")
+        and "deletionTimestamp" not in about
+    ]
+    return pod
 
 
-def log(namespace: str, deployment: str, lines: int = -1) -> str:
-    """The log of a deployment's proxy; of istiod its own."""
-    container = () if deployment == "istiod" else ("-c", "istio-proxy")
-    target = ("-n", namespace, f"deployment/{deployment}", f"--tail={lines}")
+def log(namespace: str, name: str, lines: int = -1) -> str:
+    """The log of a proxy, as `metrics` finds it; of istiod its own."""
+    container = () if name == "istiod" else ("-c", "istio-proxy")
+    target = ("-n", namespace, _resource(name), f"--tail={lines}")
     return kubectl("logs", *target, *container, check=False)
 
 

@@ -1,8 +1,8 @@
-"""Commands of a README, run as a person types them, and the output that it shows.
+"""Commands of a page, run as a person types them, and the output that it shows.
 
 The output is compared with what the cluster says, without what differs from time to
-time: numbers, random hexadecimal digits, names of pods. `WRITE=1` puts what the cluster
-says into the README instead.
+time: numbers, dates, random hexadecimal digits, names of pods. `WRITE=1` puts what the
+cluster says into the page instead.
 """
 
 import os
@@ -18,6 +18,9 @@ import cluster
 from kit.envoy import ROOT
 
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} [0-9:]{8} GMT")
+# What a command on the cluster names.
+ON_CLUSTER = re.compile(r"\bkubectl\b|\bistioctl\b|\$REGISTRY\b|\bcurl\b.*\.example\b")
 END = "@@@ "
 SECONDS = 180
 # What `make` says where no terminal is: there it counts the seconds, and takes that back.
@@ -46,12 +49,13 @@ def commands(block: str) -> list[Command]:
 
 
 def written(each: Command) -> str:
-    """A command as the README writes it."""
+    """A command as the page writes it."""
     return "$ " + each.text.replace("\n", "\n> ") + "\n" + each.shown
 
 
 def constant(output: str) -> str:
     """An output without what differs between two runs."""
+    output = DATE.sub("DATE", output)
     # Not the digits behind a decimal point: they may be that many.
     output = re.sub(r"(?<!\.)\b(sha256:)?[0-9a-f]{16,}\b", "HEX", output)
     output = re.sub(r"-[0-9a-f]{8,10}-[0-9a-z]{5}\b", "-POD", output)
@@ -117,13 +121,24 @@ def copy_of_the_project() -> Path:
 
 
 class Section:
-    """A part of a README: its commands are run, and their outputs compared."""
+    """A part of a page: its commands are run, and their outputs compared."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.heading = text.splitlines()[0].lstrip("# ")
         self.count = 0
         self.different: list[str] = []
+
+    @property
+    def commands(self) -> list[str]:
+        """All that it has one type."""
+        blocks = BLOCK.findall(self.text)
+        return [each.text for block in blocks for each in commands(block)]
+
+    @property
+    def is_on_cluster(self) -> bool:
+        """Whether its commands need the cluster, and not this machine alone."""
+        return any(ON_CLUSTER.search(command) for command in self.commands)
 
     def run(self, shell: Shell, settle: Callable[[str, str], None]) -> None:
         """Runs them; `text` has the outputs of now afterwards."""
@@ -137,7 +152,7 @@ class Section:
                 settle(each.text, output)
                 if constant(output) != constant(each.shown):
                     self.different.append(
-                        f"$ {each.text}\nREADME:\n{each.shown}\nhere:\n{output}"
+                        f"$ {each.text}\npage:\n{each.shown}\nhere:\n{output}"
                     )
                 each.shown = output.replace(cluster.registry(), "registry.example")
             return "```console\n" + "".join(map(written, said)) + "```"
@@ -145,8 +160,14 @@ class Section:
         self.text = BLOCK.sub(block, self.text)
 
 
+def pages() -> list[Path]:
+    """The pages with commands on a cluster, besides the walk-through."""
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [page for page in found if any(p.is_on_cluster for p in sections(page))]
+
+
 def sections(file: Path) -> list[Section]:
-    """The parts of a README, by the headings of all levels below the first."""
+    """The parts of a page, by the headings of all levels below the first."""
     text = file.read_text()
     return [Section(part) for part in re.split(r"^(?=###? )", text, flags=re.MULTILINE)]
 
@@ -158,3 +179,11 @@ def settled(file: Path, parts: list[Section]) -> None:
     else:
         different = [each for part in parts for each in part.different]
         assert not different, "\n".join(different)
+
+
+def settle(command: str, _: str = "") -> None:
+    """Waits, as a person does, until the proxies have what was applied."""
+    if "virtual-service" in command or "patch virtualservice" in command:
+        service = cluster.get("-n", cluster.NAMESPACE, "virtualservice", "shop")
+        blue, green = (d["weight"] for d in service["spec"]["http"][-1]["route"])
+        cluster.wait_for_weights(blue, green)

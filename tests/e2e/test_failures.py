@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import cluster
 import pytest
-from cluster import FILTER, GATEWAY, NAMESPACE, PLUGINS, SYSTEM
+from cluster import GATEWAY, NAMESPACE, PLUGINS, SYSTEM
 from report import Proof
 from users import Answer, Traffic, User, ask, returning, traffic
 
@@ -38,21 +38,6 @@ def asking() -> Iterator[Traffic]:
 def is_sticky() -> bool:
     """Whether a new user gets a cookie."""
     return bool(ask().all("set-cookie"))
-
-
-def test_all_deleted_and_applied_again(proof: Proof) -> None:
-    with asking() as running:
-        cluster.delete(FILTER)
-        cluster.wait_for_filter(there=False)
-        cluster.until(
-            "the gateway rolls dice", lambda: not cluster.by_bucket(SYSTEM, GATEWAY)
-        )
-        cluster.wait_for_old_connections()
-        proof("all of envoyfilter/ deleted: un-sticky answers", len(strays(running)))
-        cluster.kubectl("apply", "-k", FILTER)
-        cluster.wait_for_filter()
-        cluster.wait_for_old_connections()
-    proof(f"failed of {len(running.answers)} requests", running.figure)
 
 
 @pytest.mark.parametrize(

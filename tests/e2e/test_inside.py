@@ -1,78 +1,86 @@
-"""Inside the mesh: a caller's sidecar, the tag of the server's, and mutual TLS."""
+"""Inside the mesh: a caller's sidecar, both hops, the pod's own tag, and mutual TLS."""
 
 import cluster
 import pytest
-from cluster import NAMESPACE
+from callers import calls
+from cluster import NAMESPACE, TAGGED
 from kit import bucket
 from report import Proof
-from users import User, all_ask, ask
+from users import User, all_ask
 
 USERS = 60
 TIMES = 3
 GREEN = 30
 DICE = 40
 
+# At 70/30 the last two digits decide, of up to 64 bits.
+BLUE_BUCKETS = ["0", "69", "100", "18446744073709551569"]
+GREEN_BUCKETS = ["70", "99", "199", "18446744073709551599"]
+
+# In a caller of the namespace shop the names of one Service are one.
+SALT = b"shop.shop"
+NAMES = ["shop", "shop.shop", "shop.shop.svc", "shop.shop.svc.cluster.local"]
+
 pytestmark = pytest.mark.usefixtures("shop")
 
 
-def calls(url: str, *headers: str) -> list[tuple[str, str]]:
-    """Calls from the caller's pod, one for each header: the tag and the body."""
-    lines = []
-    for header in headers:
-        option = f"--header '{header}'" if header else ""
-        lines.append(f"wget -q -S -O - {option} {url} 2>&1; echo @@@; sleep 0.02")
-    target = ("-n", NAMESPACE, "deployment/caller", "-c", "caller", "-i")
-    said = cluster.kubectl("exec", *target, "--", "sh", text="\n".join(lines))
-    return [_tag_and_body(each) for each in said.split("@@@\n")[:-1]]
-
-
-def _tag_and_body(said: str) -> tuple[str, str]:
-    lines = [line.strip() for line in said.strip().splitlines()]
-    mark = "x-served-version:"
-    tags = [line.removeprefix(mark).strip() for line in lines if line.startswith(mark)]
-    assert len(tags) == 1, said
-    return tags[0], lines[-1]
-
-
-def expected(bucket: int) -> str:
-    """The version that has a bucket at 70/30."""
-    return "green" if bucket >= 100 - GREEN else "blue"
+def both_hops(version: str, why: str) -> str:
+    """What the shop says when it and the stock behind it are of one version."""
+    return f"shop {version} ({why}), stock {version} ({why})\n"
 
 
 def test_sticky_by_user_id(proof: Proof) -> None:
     names = [f"user-{n}" for n in range(USERS)]
     asked = [name for name in names for _ in range(TIMES)]
     answers = calls("http://shop/", *(f"x-user-id: {name}" for name in asked))
-    for name, (tag, body) in zip(asked, answers, strict=True):
-        number = bucket.of(name.encode())
-        version = expected(number)
-        both = f"(bucket {number})"
-        assert body == f"shop {version} {both}, stock {version} {both}"
-        assert tag == version
+    for name, answer in zip(asked, answers, strict=True):
+        number = bucket.of(name.encode(), SALT)
+        version = bucket.picked(number, {"blue": 100 - GREEN, "green": GREEN})
+        assert answer.body == both_hops(version, f"bucket {number % 100}")
+        assert answer.tags == [version]
+        assert not answer.all("set-cookie")
     proof("users by x-user-id that stay, on both hops", USERS)
 
 
+def test_the_names_of_a_service_are_one(proof: Proof) -> None:
+    headers = [f"x-user-id: user-{n}" for n in range(DICE)]
+    first, *others = (
+        [answer.body for answer in calls(f"http://{name}/", *headers)] for name in NAMES
+    )
+    assert {answer.split()[1] for answer in first} == set(cluster.VERSIONS)
+    assert all(each == first for each in others)
+    proof("names of one Service that deal users alike", len(NAMES))
+
+
 def test_sticky_by_a_forwarded_bucket(proof: Proof) -> None:
-    numbers = [0, 69, 70, 99]
-    answers = calls("http://shop/", *(f"x-bluegreen-bucket: {n}" for n in numbers))
-    for number, (tag, body) in zip(numbers, answers, strict=True):
-        assert tag == expected(number)
-        assert body.startswith(f"shop {tag} (bucket {number}), stock {tag} ")
-    proof("forwarded buckets that decide", ", ".join(map(str, numbers)))
+    for version, numbers in [("blue", BLUE_BUCKETS), ("green", GREEN_BUCKETS)]:
+        answers = calls("http://shop/", *(f"x-bluegreen-bucket: {n}" for n in numbers))
+        for number, answer in zip(numbers, answers, strict=True):
+            assert answer.tags == [version], number
+            assert answer.body == both_hops(version, f"bucket {int(number) % 100}")
+    proof("forwarded buckets that decide", len(BLUE_BUCKETS + GREEN_BUCKETS))
 
 
 def test_pinned_by_a_caller(proof: Proof) -> None:
     for version in cluster.VERSIONS:
-        answers = calls("http://shop/", *[f"x-version-pin: {version}"] * TIMES)
-        body = f"shop {version} (pinned), stock {version} (pinned)"
-        assert answers == [(version, body)] * TIMES
+        for answer in calls("http://shop/", *[f"x-version-pin: {version}"] * TIMES):
+            assert answer.body == both_hops(version, "pinned")
+            assert answer.tags == [version]
+            assert answer.all("cache-control") == ["private, no-store"]
     proof("pinned calls on their version, on both hops", 2 * TIMES)
+    # A pin may be meant for another service: a client tells a workload nothing.
+    for answer in calls("http://shop/", "x-version-pin: red", "x-version-pin: Red!"):
+        assert answer.status == 200
+        assert not answer.all("x-version-pin")
+    proof("pins of no version of this service that a client lets pass", 2)
 
 
 def test_without_a_user_istio_rolls_dice(proof: Proof) -> None:
-    tags = [tag for tag, _ in calls("http://stock/", *[""] * DICE)]
+    answers = calls("http://stock/", *[""] * DICE)
+    tags = [answer.tags[0] for answer in answers]
     # All on one side: once in 1,500,000 runs.
     assert set(tags) == {"blue", "green"}
+    assert all("(by chance)" in answer.body for answer in answers)
     proof(f"calls without a user of {DICE}, on green", tags.count("green"))
 
 
@@ -80,32 +88,31 @@ def test_two_hops_on_one_version_from_the_gateway(proof: Proof) -> None:
     users = [User() for _ in range(USERS)]
     all_ask(users, TIMES, "/")
     for user in users:
-        version = user.expected(GREEN)
-        both = f"(bucket {user.bucket})"
-        body = f"shop {version} {both}, stock {version} {both}\n"
+        body = both_hops(user.expected(GREEN), f"bucket {user.digits}")
         assert {answer.body for answer in user.answers} == {body}
     proof("users by cookie that stay, on both hops", USERS)
 
 
-def test_the_servers_sidecar_tags(proof: Proof) -> None:
-    # The cluster of this Service has no subset: only the pod can know.
-    assert (
-        calls("http://plain/", *[""] * TIMES)
-        == [("green", "stock green (by chance)")] * TIMES
-    )
-    proof("tagged by the server's sidecar, inside the mesh", TIMES)
-    assert ask().tags in (["blue"], ["green"])
-    cluster.kubectl("delete", "-n", cluster.SYSTEM, "wasmplugin", "bluegreen-outbound")
-    try:
-        cluster.until(
-            "the gateway's plugin is gone", lambda: not ask().all("set-cookie")
-        )
-        answer = ask(x_version_pin="green")
-        assert answer.tags == ["green"] == [answer.version]
-        proof("and at a gateway that has no plugin itself", 1)
-    finally:
-        cluster.apply(cluster.PLUGINS)
-        cluster.wait_for_filter()
+def test_a_labelled_pod_says_its_own_version(proof: Proof) -> None:
+    answers = calls("http://plain/", *[""] * TIMES)
+    assert [answer.tags for answer in answers] == [["v2"]] * TIMES
+    proof("tagged by the labelled pod, on no route of ours", TIMES)
+    # Its Service is called otherwise, and it knows better.
+    before = counted("tagged.shop", TAGGED)
+    answers = calls("http://tagged/", *[""] * TIMES)
+    assert [answer.tags for answer in answers] == [["v2"]] * TIMES
+    assert counted("tagged.shop", TAGGED) - before == TIMES
+    proof("and on one of ours, where its Service counts", TIMES)
+    answers = calls("http://depot-green/", *[""] * TIMES)
+    tagged = [answer.tags for answer in answers if answer.version == "green"]
+    assert tagged == [[]] * TIMES
+    proof("tagged by a pod without the label", 0)
+
+
+def counted(rollout: str, version: str) -> float:
+    """The responses of a version that the caller's sidecar counted."""
+    labels = {"bg_rollout": rollout, "bg_version": version}
+    return cluster.counted(NAMESPACE, "caller", cluster.RESPONSES, **labels)
 
 
 def test_mutual_tls_stays_strict(proof: Proof) -> None:

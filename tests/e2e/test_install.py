@@ -6,30 +6,36 @@ from collections.abc import Iterator
 
 import cluster
 import pytest
-import readme
-from cluster import DEPLOYMENTS, FILTER, GATEWAY, NAMESPACE, SYSTEM, kubectl
-from kit.envoy import ROOT
+from callers import calls
+from cluster import (
+    FILTER,
+    GATEWAY,
+    NAMESPACE,
+    OUTBOUND,
+    PROXIES,
+    RESPONSES,
+    SERVER,
+    SYSTEM,
+    TAGGED,
+    kubectl,
+)
 from kit.istio import MANAGER
 from report import Proof
-from test_inside import calls, expected
 from users import User, all_ask
 
 USERS = 40
 TIMES = 3
 GREEN = 30
-BUCKETS = [0, 69, 70, 99]
-OUTBOUND = f"{SYSTEM}.bluegreen-outbound"
-SERVER = f"{SYSTEM}.bluegreen-server"
+BUCKETS = {"0": "blue", "69": "blue", "70": "green", "99": "green"}
+
+# Envoy's own filter, which removes the route header.
+REMOVES = "bluegreen.route-header"
 # What istiod puts before and after the name of a plugin.
-OURS = re.compile(r"^.*/|~.*$")
-README = ROOT / "README.md"
-SECTIONS = ["In your mesh", "What the route needs", "Metrics"]
+ADDED = re.compile(r"^.*/|~.*$")
 
 # The variants, as their heads say.
-ONE_GATEWAY = ("-f", FILTER / "one-gateway", "-f", FILTER / "admission.yaml")
-ONE_NAMESPACE = ("-n", NAMESPACE, "-f", FILTER / "one-namespace")
-
-RESPONSES = "bluegreen_responses_total"
+ONE_GATEWAY = ("-f", FILTER / "admission.yaml", "-f", FILTER / "one-gateway")
+ONE_NAMESPACE = ("-f", FILTER / "one-namespace")
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -39,14 +45,22 @@ def filters(namespace: str, deployment: str) -> set[tuple[str, ...]]:
 
     The first word is the direction of the listener, the others are the filters.
     """
-    dump = json.loads(cluster.admin(namespace, deployment, "config_dump"))
     return {
-        (listener["traffic_direction"], *ours(manager))
-        for config in dump["configs"]
-        for each in config.get("dynamic_listeners", [])
-        if "traffic_direction" in (listener := each["active_state"]["listener"])
-        for manager in managers(listener)
+        (direction, *(ADDED.sub("", name) for name in names if "bluegreen" in name))
+        for direction, names in all_filters(namespace, deployment)
     }
+
+
+def all_filters(namespace: str, deployment: str) -> Iterator[tuple[str, list[str]]]:
+    """The names of the filters in each connection manager, after its direction."""
+    dump = json.loads(cluster.admin(namespace, deployment, "config_dump"))
+    for config in dump["configs"]:
+        for each in config.get("dynamic_listeners", []):
+            listener = each["active_state"]["listener"]
+            # Those of the agent's own have no direction.
+            if direction := listener.get("traffic_direction"):
+                for manager in managers(listener):
+                    yield direction, [f["name"] for f in manager["http_filters"]]
 
 
 def managers(listener: cluster.Json) -> Iterator[cluster.Json]:
@@ -59,33 +73,28 @@ def managers(listener: cluster.Json) -> Iterator[cluster.Json]:
                 yield each["typed_config"]
 
 
-def ours(manager: cluster.Json) -> list[str]:
-    """The names of our filters in it, without what istiod adds to them."""
-    names = [each["name"] for each in manager["http_filters"]]
-    return [OURS.sub("", name) for name in names if "bluegreen" in name]
-
-
 def test_what_runs_where(proof: Proof) -> None:
-    assert filters(SYSTEM, GATEWAY) == {("OUTBOUND", OUTBOUND)}
+    assert filters(SYSTEM, GATEWAY) == {("OUTBOUND", REMOVES, OUTBOUND)}
     proof("on each listener of the gateway", "outbound, once")
-    for name in DEPLOYMENTS:
-        both = {("OUTBOUND", OUTBOUND), ("INBOUND", SERVER)}
-        assert filters(NAMESPACE, name) == both, name
-    proof(f"in each of {len(DEPLOYMENTS)} sidecars, outbound", "outbound, once")
-    proof("and inbound", "server, once")
+    for proxy in PROXIES[1:]:
+        inbound = ("INBOUND", SERVER) if TAGGED in proxy else ("INBOUND",)
+        assert filters(*proxy) == {("OUTBOUND", REMOVES, OUTBOUND), inbound}, proxy
+    proof(f"in each of {len(PROXIES) - 1} sidecars, outbound", "outbound, once")
+    proof("inbound, in the pod that is labelled for it", "server, once")
+    for proxy in PROXIES:
+        for direction, names in all_filters(*proxy):
+            assert direction == "INBOUND" or names[0] == REMOVES, proxy
+    proof("the first of all filters removes the route header", "✔")
 
 
 def test_each_request_counts_once(proof: Proof) -> None:
-    def counted(namespace: str, deployment: str) -> float:
-        text = cluster.metrics(namespace, f"deployment/{deployment}")
-        return cluster.counter(text, RESPONSES) or 0
-
     callers = [(SYSTEM, GATEWAY), *((NAMESPACE, f"shop-{v}") for v in cluster.VERSIONS)]
-    before = [counted(*each) for each in callers]
+    before = [cluster.counted(*each, RESPONSES) for each in callers]
     users = [User() for _ in range(USERS)]
     all_ask(users, 1, "/")
     at_gateway, *at_shop = (
-        counted(*each) - then for each, then in zip(callers, before, strict=True)
+        cluster.counted(*each, RESPONSES) - then
+        for each, then in zip(callers, before, strict=True)
     )
     assert (at_gateway, sum(at_shop)) == (USERS, USERS)
     for user in users:
@@ -117,25 +126,6 @@ def without_filter(shop: None) -> Iterator[None]:
     cluster.wait_for_filter()
 
 
-def test_the_readmes_commands(
-    without_filter: None, shell: readme.Shell, proof: Proof
-) -> None:
-    def settle(_: str, output: str) -> None:
-        if url := re.search(r"^url: (.+)$", output, re.MULTILINE):
-            shell.run(f"sed -i 's|oci://reg.*|{url[1]}|' envoyfilter/plugins.yaml")
-
-    parts = readme.sections(README)
-    for heading in SECTIONS:
-        [part] = [each for each in parts if each.heading == heading]
-        if heading == "Metrics":
-            cluster.wait_for_filter()
-            users_by_cookie()
-        part.run(shell, settle)
-        if not part.different:
-            proof(f"{heading}: commands that print what it shows", part.count)
-    readme.settled(README, parts)
-
-
 def users_by_cookie() -> list[User]:
     """New users, who ask for what stands behind the shop, too."""
     users = [User() for _ in range(USERS)]
@@ -156,7 +146,7 @@ def test_one_gateway_and_one_namespace(without_filter: None, proof: Proof) -> No
     kubectl("apply", *ONE_GATEWAY)
     cluster.until(
         "the filter runs on the gateway",
-        lambda: filters(SYSTEM, GATEWAY) == {("OUTBOUND", f"{SYSTEM}.bluegreen")},
+        lambda: filters(SYSTEM, GATEWAY) == {("OUTBOUND", REMOVES, OUTBOUND)},
     )
     cluster.until(
         "the gateway picks by bucket", lambda: cluster.by_bucket(SYSTEM, GATEWAY)
@@ -168,21 +158,28 @@ def test_one_gateway_and_one_namespace(without_filter: None, proof: Proof) -> No
     # All of them on one version, by chance: never.
     assert any(blue != green for user in users for blue, green in hops(user))
 
+    # As its head says: sed -i s/myapp/NAMESPACE/
+    for file in (FILTER / "one-namespace").iterdir():
+        file.write_text(file.read_text().replace("myapp", NAMESPACE))
     kubectl("apply", *ONE_NAMESPACE)
-    sidecar = {
-        ("OUTBOUND", f"{NAMESPACE}.bluegreen-client"),
-        ("INBOUND", f"{NAMESPACE}.bluegreen-server"),
-    }
-    for name in DEPLOYMENTS:
+    outbound, server = (
+        f"{NAMESPACE}.bluegreen-outbound",
+        f"{NAMESPACE}.bluegreen-server",
+    )
+    for name in cluster.DEPLOYMENTS:
+        inbound = ("INBOUND", server) if name == TAGGED else ("INBOUND",)
         cluster.until(
-            f"the filter runs once on each side of {name}",
-            lambda name=name: filters(NAMESPACE, name) == sidecar,
+            f"the filter runs once in {name}, and picks by it",
+            lambda name=name, inbound=inbound: (
+                filters(NAMESPACE, name) == {("OUTBOUND", REMOVES, outbound), inbound}
+                and cluster.by_bucket(NAMESPACE, name)
+                and cluster.wrong(NAMESPACE, name).get(outbound) == 0
+            ),
         )
-    cluster.wait_for_filter()
+    assert filters(cluster.DOCS, "docs") == {("OUTBOUND",), ("INBOUND",)}
     users = users_by_cookie()
     assert all(hops(user) == {(user.expected(GREEN),) * 2} for user in users)
     proof("with one-namespace/: of both hops", len(users))
-    headers = [f"x-bluegreen-bucket: {bucket}" for bucket in BUCKETS]
-    tags = [tag for tag, _ in calls("http://shop/", *headers)]
-    assert tags == [expected(bucket) for bucket in BUCKETS]
-    proof("forwarded buckets that decide inside", ", ".join(map(str, BUCKETS)))
+    answers = calls("http://shop/", *(f"x-bluegreen-bucket: {b}" for b in BUCKETS))
+    assert [answer.tags for answer in answers] == [[v] for v in BUCKETS.values()]
+    proof("forwarded buckets that decide inside", ", ".join(BUCKETS))

@@ -1,22 +1,21 @@
-"""Pins: by the README's own commands, and in a browser."""
+"""Pins: by header, by query and cookie, told where they lead nowhere; in a browser."""
 
-import os
-import re
-import shlex
 import shutil
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import cluster
 import pytest
 from kit.envoy import ROOT
 from playwright.sync_api import Page, sync_playwright
 from report import Proof
-from users import ask
+from users import Answer, ask, returning
 
-REJECTED = "rejected; reason=unknown-version"
+MALFORMED = ["rejected; reason=malformed"]
+PRIVATE = ["private, no-store"]
+CLEARED = "bluegreen-pin=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax"
 TIMES = 20
+
+# A returning user, who is on blue at 100/0.
+USER = returning(1)[0]
 
 # Without these Chromium looks for its maker's hosts at each start.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
@@ -24,60 +23,80 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
 pytestmark = pytest.mark.usefixtures("shop")
 
 
-def readme_commands() -> list[str]:
-    """The curl commands of the README's section For testers."""
-    section = (ROOT / "README.md").read_text().partition("### For testers")[2]
-    block = section.partition("```console\n")[2].partition("```")[0]
-    return re.findall(r"^\$ (curl .*)$", block, re.MULTILINE)
+def pinned(version: str) -> str:
+    """What both hops say to a tester."""
+    return f"shop {version} (pinned), stock {version} (pinned)\n"
 
 
-@pytest.fixture
-def curl(tmp_path: Path) -> Iterator[list[str]]:
-    """What curl needs besides the README's words: the address, and a cookie jar."""
-    resolve = f"resolve = {cluster.HOST}:80:{cluster.gateway_address()}\n"
-    jar = tmp_path / "cookies"
-    cookies = f"cookie = {jar}\ncookie-jar = {jar}\n"
-    (tmp_path / ".curlrc").write_text(f"silent\ninclude\n{resolve}{cookies}")
-    os.environ["CURL_HOME"] = str(tmp_path)
-    yield [str(jar)]
-    del os.environ["CURL_HOME"]
+def dealt(answer: Answer) -> bool:
+    """Whether both hops dealt the user by the bucket, to blue."""
+    why = f"bucket {USER.digits}"
+    return answer.body == f"shop blue ({why}), stock blue ({why})\n"
 
 
-def test_by_the_readmes_commands(curl: list[str], proof: Proof) -> None:
-    header, by_query, none = readme_commands()
+def ask_as_user(path: str = "/", pin: str = "", cookie: str = "") -> Answer:
+    """A request of the returning user."""
+    cookies = "; ".join(filter(None, [USER.cookie, cookie]))
+    headers = {"x_version_pin": pin} if pin else {}
+    return ask(path, cookie=cookies, **headers)
+
+
+def test_by_header(proof: Proof) -> None:
     cluster.shift(100, 0)
-
-    def said(command: str) -> str:
-        words = shlex.split(command, comments=True)
-        return subprocess.run(words, check=True, capture_output=True, text=True).stdout
-
-    plain = f"curl http://{cluster.HOST}/"
-    assert "shop blue (bucket" in said(plain)
-    answer = said(header)
-    assert "x-served-version: green" in answer
-    assert "shop green (pinned), stock green (pinned)" in answer
-    assert "shop blue (bucket" in said(plain), "a header pins one request"
-    assert "set-cookie: bluegreen-pin=green; Max-Age=3600; " in said(by_query)
-    assert "shop green (pinned), stock green (pinned)" in said(plain), "the cookie pins"
-    assert "set-cookie: bluegreen-pin=; Max-Age=0; " in said(none)
-    assert "shop blue (bucket" in said(plain)
-    proof("README's commands that did what it says, at 100/0", 3)
-    cluster.shift(70, 30)
-
-
-def test_pins_hold_and_refused_ones_are_told(proof: Proof) -> None:
     for version in cluster.VERSIONS:
         for _ in range(TIMES):
-            answer = ask("/", x_version_pin=version)
+            answer = ask_as_user(pin=version)
             assert answer.tags == [version]
-            assert answer.body == f"shop {version} (pinned), stock {version} (pinned)\n"
+            assert answer.body == pinned(version)
+            assert answer.all("cache-control") == PRIVATE
             assert not answer.all("x-version-pin")
             assert not answer.all("set-cookie")
-    proof("pinned requests on their version, on both hops", 2 * TIMES)
-    answer = ask(x_version_pin="red")
-    assert answer.all("x-version-pin") == [REJECTED]
-    assert len(answer.all("set-cookie")) == 1, "routed as anybody"
-    proof("an unknown version", REJECTED.replace("; ", "; "))
+    proof("pinned requests at 100/0 on their version, on both hops", 2 * TIMES)
+    answer = ask_as_user()
+    assert dealt(answer), "a header pins one request"
+    assert not answer.all("cache-control")
+    [line] = ask("/", x_version_pin="green").all("set-cookie")
+    assert line.startswith("bluegreen-id="), "a tester is a user, too"
+
+
+def test_by_query_and_cookie(proof: Proof) -> None:
+    answer = ask_as_user("/?version-pin=green")
+    assert answer.body == pinned("green")
+    assert answer.all("cache-control") == PRIVATE
+    [line] = answer.all("set-cookie")
+    assert line == "bluegreen-pin=green; Max-Age=3600; Path=/; HttpOnly; SameSite=Lax"
+    cookie = line.partition(";")[0]
+    for _ in range(TIMES):
+        answer = ask_as_user(cookie=cookie)
+        assert answer.body == pinned("green")
+        assert answer.all("cache-control") == PRIVATE
+        assert not answer.all("set-cookie")
+    proof("requests of a browser that a link pinned, on green", TIMES)
+    assert ask_as_user(pin="blue", cookie=cookie).body == pinned("blue")
+    for answer in [
+        ask_as_user("/?version-pin=none", cookie=cookie),
+        ask_as_user(pin="none", cookie=cookie),
+    ]:
+        assert dealt(answer)
+        assert answer.all("set-cookie") == [CLEARED]
+    assert dealt(ask_as_user("/?version-pin="))
+    proof("unpinned by `none`, and the cookie is cleared", "✔")
+
+
+def test_malformed_and_unknown_pins_are_told(proof: Proof) -> None:
+    for pin in ("Green", "green!", "-green", "a" * 64):
+        answer = ask_as_user(pin=pin)
+        assert answer.all("x-version-pin") == MALFORMED
+        assert dealt(answer)
+        assert answer.all("cache-control") == PRIVATE
+    proof("malformed, and served as anybody", MALFORMED[0])
+    answer = ask_as_user(pin="red")
+    assert answer.all("x-version-pin") == ["not-routed; served=blue"]
+    assert answer.tags == ["blue"]
+    # The header goes on, for it may be meant for a service behind; by the bucket that
+    # goes with it, the user is dealt as ever.
+    assert dealt(answer)
+    proof("a version that the shop has not", answer.all("x-version-pin")[0])
 
 
 def test_a_pin_that_no_route_matches_is_told(proof: Proof) -> None:
@@ -97,7 +116,6 @@ def test_a_pin_that_no_route_matches_is_told(proof: Proof) -> None:
         "the pin holds again",
         lambda: ask(x_version_pin="green").tags == ["green"],
     )
-    cluster.shift(70, 30)
 
 
 def test_in_a_browser(proof: Proof) -> None:

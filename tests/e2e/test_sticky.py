@@ -7,6 +7,7 @@ from report import Proof
 from users import COOKIE, User, all_ask
 
 USERS = 500
+NAMED = 200
 TIMES = 5
 GREEN = 30
 
@@ -50,7 +51,7 @@ def test_by_cookie(proof: Proof) -> None:
 
 
 def test_by_identity_header(proof: Proof) -> None:
-    users = [User(name=f"user-{n}@shop.example") for n in range(USERS)]
+    users = [User(name=f"user-{n}@shop.example") for n in range(NAMED)]
     all_ask(users, TIMES)
     check_split(users, "identity header", proof)
     cookies = [user for user in users if user.cookie]

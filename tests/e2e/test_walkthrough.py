@@ -11,10 +11,7 @@ README = ROOT / "examples/blue-green/README.md"
 
 def settle(command: str, _: str) -> None:
     """Waits, as a person does, until the proxies have what was applied."""
-    if "virtual-service" in command or "patch virtualservice" in command:
-        service = cluster.get("-n", cluster.NAMESPACE, "virtualservice", "shop")
-        blue, green = (d["weight"] for d in service["spec"]["http"][-1]["route"])
-        cluster.wait_for_weights(blue, green)
+    readme.settle(command)
     if "kubectl -n shop wait" in command:
         cluster.until("both versions answer, on both hops", both_answer)
 

@@ -4,7 +4,6 @@ import http.client
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ SECONDS = 10
 PAGE = "/page.html"
 
 COOKIE = re.compile(
-    r"bluegreen-id=([0-9a-f]{16}); Max-Age=604800; Path=/; HttpOnly; SameSite=Lax"
+    r"bluegreen-id=([0-9a-f]{16}); Max-Age=34560000; Path=/; HttpOnly; SameSite=Lax"
 )
 
 
@@ -63,7 +62,7 @@ class Answer:
     @property
     def version(self) -> str | None:
         """The version that made the body, as it says itself."""
-        found = re.search(r'data-version="(\w+)"|^shop (\w+) ', self.body)
+        found = re.search(r'data-version="(\w+)"|^\w+ (\w+) \(', self.body)
         return found and (found[1] or found[2])
 
     @property
@@ -72,13 +71,24 @@ class Answer:
         return self.all("x-served-version")
 
 
-def ask(path: str = PAGE, host: str = cluster.HOST, **headers: str) -> Answer:
-    """One request on a connection of its own; `_` in names of headers is `-`."""
-    connection = http.client.HTTPConnection(cluster.gateway_address(), timeout=SECONDS)
+def ask(
+    path: str = PAGE, host: str = cluster.HOST, to: str = "", **headers: str
+) -> Answer:
+    """One request on a connection of its own; `_` in names of headers is `-`.
+
+    It goes to the mesh's gateway, or `to` another address.
+    """
+    connection = connect(to)
     try:
         return _ask(connection, path, host, headers)
     finally:
         connection.close()
+
+
+def connect(to: str = "") -> http.client.HTTPConnection:
+    """A connection to the mesh's gateway, or `to` another address."""
+    address = to or cluster.gateway_address()
+    return http.client.HTTPConnection(address, timeout=SECONDS)
 
 
 def _ask(
@@ -99,15 +109,17 @@ def _ask(
 
 @dataclass
 class User:
-    """One user, and what they were answered."""
+    """One user of a host, and what they were answered."""
 
     cookie: str = ""
     name: str = ""
+    host: str = cluster.HOST
+    to: str = ""
     answers: list[Answer] = field(default_factory=list)
 
     def ask(self, path: str = PAGE) -> Answer:
         """One request, and its cookie kept."""
-        answer = ask(path, **self._headers())
+        answer = ask(path, self.host, self.to, **self._headers())
         for line in answer.all("set-cookie"):
             self.cookie = line.partition(";")[0]
         self.answers.append(answer)
@@ -119,13 +131,18 @@ class User:
 
     @property
     def bucket(self) -> int:
-        """Where the user stands, from 0 to 99, by a second implementation."""
+        """The bucket that a gateway gives the user, by a second implementation."""
         identity = self.name or self.cookie.partition("=")[2]
-        return bucket.of(identity.encode())
+        return bucket.of(identity.encode(), self.host.encode())
+
+    @property
+    def digits(self) -> int:
+        """The last two digits of it, which decide where the weights sum to 100."""
+        return self.bucket % 100
 
     def expected(self, green: int) -> str:
-        """The version of this user at a weight of green."""
-        return "green" if self.bucket >= 100 - green else "blue"
+        """The version of this user at a weight of green, of 100."""
+        return bucket.picked(self.bucket, {"blue": 100 - green, "green": green})
 
     @property
     def seen(self) -> set[str | None]:
@@ -144,10 +161,10 @@ def all_ask(users: list[User], times: int, path: str = PAGE) -> None:
         list(pool.map(visit, users))
 
 
-def returning(count: int) -> list[User]:
+def returning(count: int, host: str = cluster.HOST) -> list[User]:
     """Users with a cookie from an earlier visit."""
     identities = [f"{n * 0x9E3779B97F4A7C15 % 2**64:016x}" for n in range(1, count + 1)]
-    return [User(f"bluegreen-id={identity}") for identity in identities]
+    return [User(f"bluegreen-id={identity}", host=host) for identity in identities]
 
 
 class Traffic:
@@ -159,9 +176,10 @@ class Traffic:
     many were asked once more, `figure` says beside.
     """
 
-    def __init__(self, users: list[User], rate: float) -> None:
+    def __init__(self, users: list[User], rate: float, path: str) -> None:
         self.users = users
         self.repeated = 0
+        self._path = path
         self._pace = Pace(rate)
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -207,13 +225,12 @@ class Traffic:
                 self._turn += 1
             self._pace.turn()
             kept = connection is not None
-            connection = connection or http.client.HTTPConnection(
-                cluster.gateway_address(), timeout=SECONDS
-            )
-            answer = _ask(connection, PAGE, cluster.HOST, {"cookie": user.cookie})
+            connection = connection or connect()
+            asked = (self._path, user.host, {"cookie": user.cookie})
+            answer = _ask(connection, *asked)
             if kept and "RemoteDisconnected" in str(answer.status):
                 # On a connection made anew by `request`.
-                answer = _ask(connection, PAGE, cluster.HOST, {"cookie": user.cookie})
+                answer = _ask(connection, *asked)
                 with self._lock:
                     self.repeated += 1
             user.answers.append(answer)
@@ -227,9 +244,9 @@ class Traffic:
 
 
 @contextmanager
-def traffic(users: list[User], rate: float = 60) -> Iterator[Traffic]:
+def traffic(users: list[User], rate: float = 60, path: str = PAGE) -> Iterator[Traffic]:
     """Traffic of these users."""
-    running = Traffic(users, rate)
+    running = Traffic(users, rate, path)
     with ThreadPoolExecutor(4) as pool:
         callers = [pool.submit(running.run, keep=n % 2 == 1) for n in range(4)]
         try:
@@ -238,8 +255,3 @@ def traffic(users: list[User], rate: float = 60) -> Iterator[Traffic]:
             running.end()
     for caller in callers:
         caller.result()
-
-
-def versions(answers: list[Answer]) -> Counter[str | None]:
-    """How many answers each version made."""
-    return Counter(answer.version for answer in answers)
