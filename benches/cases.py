@@ -166,17 +166,15 @@ def early_mutation() -> Json:
 CALLS = [
     "none",
     "all",
-    "absent",
-    "present",
     "property",
-    "cluster",
+    "metadata",
     "set",
     "set set-another",
-    "absent-response",
+    "add",
     "all-response",
-    "tag",
     "set-response",
-    "absent-response set-response",
+    "set-response another-response",
+    "add-response",
     # What a returning user's request cannot do without, but a counter.
     "all set all-response set-response",
 ]
@@ -542,8 +540,8 @@ GROUPS = {
             asked=True,
         ),
     ],
-    # A header that is read by name makes Envoy index all of them, if no route has
-    # done so: with `inbound` there is none that does.
+    # A header that is set makes Envoy index all of them, if no route has done so: with
+    # `inbound` there is none that does.
     "Calls of a module that does nothing else": [
         calling(each, listener)
         for listener in ("outbound", "inbound")

@@ -17,8 +17,8 @@ WARM = 2000
 SETTLE = 50
 COUNTED = 500
 # Two counts agree to this, in parts; else there are more of them.
-AGREE = 0.001
-ATTEMPTS = 6
+AGREE = 0.0005
+ATTEMPTS = 8
 # Envoys under valgrind, at once. They count the same next to each other.
 AT_ONCE = 2
 

@@ -6,6 +6,9 @@ use proxy_wasm::types::{Action, ContextType, MapType};
 use std::ptr;
 use std::rc::Rc;
 
+/// Where a route has the name of its VirtualService.
+const METADATA: [&str; 5] = ["xds", "route_metadata", "filter_metadata", "istio", "config"];
+
 proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
@@ -47,11 +50,10 @@ impl HttpContext for Stream {
         for call in &*self.calls {
             match call.as_str() {
                 "all" => all(MapType::HttpRequestHeaders),
-                "absent" => drop(self.get_http_request_header_bytes("x-version-pin")),
-                "present" => drop(self.get_http_request_header_bytes("cookie")),
                 "property" => drop(self.get_property(vec!["request", "headers", "cookie"])),
-                "cluster" => drop(self.get_property(vec!["xds", "cluster_name"])),
+                "metadata" => drop(self.get_property(METADATA.to_vec())),
                 "set" => self.set_http_request_header("x-bluegreen-bucket", Some("56")),
+                "add" => self.add_http_request_header("x-bluegreen-bucket", "56"),
                 "set-another" => self.set_http_request_header("x-other", Some("56")),
                 _ => {}
             }
@@ -63,9 +65,9 @@ impl HttpContext for Stream {
         for call in &*self.calls {
             match call.as_str() {
                 "all-response" => all(MapType::HttpResponseHeaders),
-                "absent-response" => drop(self.get_http_response_header_bytes("x-other")),
-                "tag" => drop(self.get_http_response_header_bytes("x-served-version")),
                 "set-response" => self.set_http_response_header("x-other", Some("1")),
+                "another-response" => self.set_http_response_header("x-another", Some("1")),
+                "add-response" => self.add_http_response_header("x-other", "1"),
                 _ => {}
             }
         }
