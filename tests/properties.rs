@@ -381,7 +381,7 @@ proptest! {
                 (exact, host.len(), prefix.len(), std::cmp::Reverse(*place))
             });
         let host = host::of_authority(authority.as_bytes());
-        let found = rollouts.find(&host, || Some(path.as_bytes()));
+        let found = rollouts.find(|| &host, || Some(path.as_bytes()));
         prop_assert_eq!(found, best.map(|(place, ..)| place));
     }
 

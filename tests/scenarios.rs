@@ -8,10 +8,11 @@ mod host;
 mod table;
 
 use bluegreen::core::config::{self, Config};
-use bluegreen::core::decision::{self, Caller, Edit, Memory};
+use bluegreen::core::decision::{self, Caller, Edit, Memory, PinValue};
 use bluegreen::core::host::ServiceNames;
 use bluegreen::core::metrics::{CounterId, Counters, Registry};
 use bluegreen::core::role::{Placement, Role};
+use bluegreen::core::targets::Targets;
 use bluegreen::core::{cache_control, headers};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
@@ -197,6 +198,7 @@ struct Core {
     services: Option<ServiceNames>,
     own_version: Option<String>,
     memory: Option<Memory>,
+    targets: Targets,
     counters: Counters,
     tally: Tally,
 }
@@ -219,6 +221,7 @@ impl World for Core {
             services: ServiceNames::of_node(node),
             own_version: label.and_then(|label| config::label_value(label.as_bytes())),
             memory: None,
+            targets: Targets::default(),
             counters: Counters::default(),
             tally: Tally::default(),
             config,
@@ -235,18 +238,10 @@ impl World for Core {
         let decision =
             decision::request(&self.config, caller, &all, || Some(0x5eed_0000_1111_2222));
         let settings = self.config.settings(decision.memory.settings());
-        let pin = match decision.pin {
-            Edit::Set(value) => Edit::Set(value.bytes().to_vec()),
-            Edit::Remove => Edit::Remove,
-            Edit::Keep => Edit::Keep,
-        };
+        let pin = decision.pin.as_ref().map(PinValue::bytes);
         edit(&mut request, settings.pin_header(), pin);
-        let mut buffer = itoa::Buffer::new();
-        let bucket = match decision.bucket {
-            Edit::Set(bucket) => Edit::Set(bucket.digits(&mut buffer).to_vec()),
-            Edit::Remove => Edit::Remove,
-            Edit::Keep => Edit::Keep,
-        };
+        let mut digits = itoa::Buffer::new();
+        let bucket = decision.bucket.map(|bucket| bucket.digits(&mut digits));
         edit(&mut request, &self.config.bucket_header, bucket);
         if let Some(line) = decision.cookie {
             edit(&mut request, "cookie", Edit::Set(line));
@@ -267,7 +262,8 @@ impl World for Core {
             return response;
         };
         let all = headers::Headers::new(host::serialized(&response).into());
-        let Some(decision) = decision::response(&self.config, &memory, &all) else {
+        let Some(decision) = decision::response(&self.config, &memory, &all, &mut self.targets)
+        else {
             return response;
         };
         let settings = self.config.settings(memory.settings());
@@ -297,12 +293,14 @@ impl World for Core {
 }
 
 fn edit(headers: &mut Headers, name: &str, edit: Edit<impl Into<Vec<u8>>>) {
-    if let Edit::Keep = edit {
-        return;
-    }
-    headers.retain(|(header, _)| header != name);
-    if let Edit::Set(value) = edit {
-        headers.push((name.to_owned(), value.into()));
+    match edit {
+        Edit::Keep => {}
+        Edit::Add(value) => headers.push((name.to_owned(), value.into())),
+        Edit::Set(value) => {
+            headers.retain(|(header, _)| header != name);
+            headers.push((name.to_owned(), value.into()));
+        }
+        Edit::Remove => headers.retain(|(header, _)| header != name),
     }
 }
 

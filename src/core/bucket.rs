@@ -39,14 +39,14 @@ impl Bucket {
             20 => value <= LARGEST,
             length => length < LARGEST.len(),
         };
-        let is_plain =
-            value.iter().all(u8::is_ascii_digit) && (value == b"0" || !value.starts_with(b"0"));
+        let is_plain = value == b"0" || !value.starts_with(b"0");
         // The library's `parse` multiplies by a call, digit by digit, in a module.
-        let add = |number: u64, digit: &u8| {
-            let digit = u64::from(digit.wrapping_sub(b'0'));
-            number.wrapping_mul(10).wrapping_add(digit)
+        let add = |number: u64, byte: &u8| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit < 10).then(|| number.wrapping_mul(10).wrapping_add(digit.into()))
         };
-        (fits && is_plain).then(|| Self(value.iter().fold(0, add)))
+        let number = value.iter().try_fold(0, add)?;
+        (fits && is_plain).then_some(Self(number))
     }
 
     /// Returns its decimal digits, in `buffer`.

@@ -6,7 +6,10 @@
 //! `TAG=.=VALUE;.;` before the name.
 
 use super::route::Target;
+use super::targets::KnownTarget;
+use super::version::Version;
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 
 /// Why a request went where it went; a label of `bluegreen_responses_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,10 +108,10 @@ impl Code {
 }
 
 /// One response, as it is counted.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Counted<'r> {
-    /// The way of the request, which names rollout and version.
-    pub target: Target<'r>,
+    /// The target of the request, which names rollout and version.
+    pub target: &'r KnownTarget,
     /// Why it went there.
     pub source: Source,
     /// The class of the response's status.
@@ -160,20 +163,13 @@ pub type CounterId = u32;
 #[derive(Debug, Default)]
 pub struct Counters {
     by_name: FxHashMap<Box<str>, CounterId>,
-    /// By the print of a request's way, so that a response's counter is found without
-    /// making its name.
-    by_target: FxHashMap<u64, OfTarget>,
 }
 
-/// The number of ways at which those kept at hand are let go.
-const MOST_TARGETS: usize = 1024;
-
-/// The counters of one way.
-#[derive(Debug)]
-struct OfTarget {
-    target: Box<[u8]>,
-    responses: [[Option<CounterId>; Code::LABELS.len()]; SOURCES.len()],
-    rejected: [Option<CounterId>; REASONS.len()],
+/// The ids of the counters of one target, as far as they have been needed.
+#[derive(Debug, Default)]
+pub struct CounterIds {
+    responses: [[Cell<Option<CounterId>>; Code::LABELS.len()]; SOURCES.len()],
+    rejected: [Cell<Option<CounterId>>; REASONS.len()],
 }
 
 impl Counters {
@@ -184,128 +180,85 @@ impl Counters {
         registry: &mut impl Registry,
         mut count: impl FnMut(CounterId),
     ) {
-        let bytes = counted.target.bytes();
-        if self.by_target.len() >= MOST_TARGETS {
-            self.by_target.clear();
-        }
-        let of_target = self.by_target.entry(print(bytes));
-        let of_target = of_target.or_insert_with(|| OfTarget::new(bytes));
-        if !same(&of_target.target, bytes) {
-            *of_target = OfTarget::new(bytes);
-        }
+        let ids = &counted.target.counters;
         for place in counted.rejected.places() {
-            let id = of_target.rejected.get_mut(place).and_then(|id| {
-                *id = id.or_else(|| {
-                    let (_, reason) = REASONS.get(place)?;
-                    defined(&mut self.by_name, registry, counted.target, |rollout, _| {
-                        format!(
-                            "bg_rollout=.={rollout};.;bg_reason=.={reason};.;\
-                             bluegreen_rejected_total"
-                        )
-                    })
-                });
-                *id
-            });
-            id.map(&mut count);
+            let (Some(id), Some((_, reason))) = (ids.rejected.get(place), REASONS.get(place))
+            else {
+                continue;
+            };
+            let name = |rollout: &str, _: &str| {
+                format!("bg_rollout=.={rollout};.;bg_reason=.={reason};.;bluegreen_rejected_total")
+            };
+            self.of_target(id, counted.target, registry, name)
+                .map(&mut count);
         }
-        let source = SOURCES.iter().position(|(row, _)| *row == counted.source);
-        let source = source.unwrap_or_default();
+        let mut sources = SOURCES.iter().zip(&ids.responses);
+        let of_source = sources.find(|((source, _), _)| *source == counted.source);
         let Code(code) = counted.code;
-        let by_code = of_target.responses.get_mut(source);
-        let id = by_code
-            .and_then(|by_code| by_code.get_mut(code))
-            .and_then(|id| {
-                *id = id.or_else(|| {
-                let (_, source) = SOURCES.get(source)?;
-                let code = Code::LABELS.get(code)?;
-                defined(&mut self.by_name, registry, counted.target, |rollout, version| {
-                    format!(
-                        "bg_rollout=.={rollout};.;bg_version=.={version};.;bg_source=.={source};.;\
-                         bg_code=.={code};.;bluegreen_responses_total"
-                    )
-                })
-            });
-                *id
-            });
-        id.map(count);
+        if let Some(((_, source), by_code)) = of_source
+            && let (Some(id), Some(code)) = (by_code.get(code), Code::LABELS.get(code))
+        {
+            let name = |rollout: &str, version: &str| {
+                format!(
+                    "bg_rollout=.={rollout};.;bg_version=.={version};.;bg_source=.={source};.;\
+                     bg_code=.={code};.;bluegreen_responses_total"
+                )
+            };
+            self.of_target(id, counted.target, registry, name)
+                .map(count);
+        }
+    }
+
+    /// Returns the counter of a target by the name that `name` makes of rollout and
+    /// version. `id` is its id, once it is known.
+    fn of_target(
+        &mut self,
+        id: &Cell<Option<CounterId>>,
+        target: &KnownTarget,
+        registry: &mut impl Registry,
+        name: impl Fn(&str, &str) -> String,
+    ) -> Option<CounterId> {
+        if id.get().is_none() {
+            id.set(self.defined(target.target(), registry, name));
+        }
+        id.get()
+    }
+
+    fn defined(
+        &mut self,
+        target: Target<'_>,
+        registry: &mut impl Registry,
+        name: impl Fn(&str, &str) -> String,
+    ) -> Option<CounterId> {
+        const OTHER: &str = "other";
+        let rollout = target.rollout();
+        let full = name(
+            rollout.as_deref().unwrap_or("none"),
+            target.version().map_or("none", Version::name),
+        );
+        if self.by_name.contains_key(&*full) || registry.admits(&full) {
+            self.named(&full, registry)
+        } else {
+            self.named(&name(OTHER, OTHER), registry)
+        }
     }
 
     /// Returns the counter of this name, which the proxy has whatever else it has.
     pub fn named(&mut self, name: &str, registry: &mut impl Registry) -> Option<CounterId> {
-        known_or_defined(&mut self.by_name, name, registry)
-    }
-}
-
-impl OfTarget {
-    fn new(target: &[u8]) -> Self {
-        Self {
-            target: target.into(),
-            responses: Default::default(),
-            rejected: Default::default(),
+        if let Some(counter) = self.by_name.get(name) {
+            return Some(*counter);
         }
+        let counter = registry.define(name)?;
+        self.by_name.insert(name.into(), counter);
+        Some(counter)
     }
-}
-
-/// Returns a number that nearly always tells these bytes from others. A hash of the
-/// library, and a comparison by the library, take some ten steps a byte in a module.
-fn print(bytes: &[u8]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let (words, rest) = bytes.as_chunks();
-    let mix = |print: u64, word: u64| (print ^ word).wrapping_mul(ODD).rotate_left(23);
-    let print = words
-        .iter()
-        .fold(0, |print, word| mix(print, u64::from_le_bytes(*word)));
-    rest.iter()
-        .fold(print, |print, byte| mix(print, u64::from(*byte)))
-}
-
-/// Returns whether two targets are the same bytes.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    let ((words, rest), (others, of_other)) = (one.as_chunks::<8>(), other.as_chunks());
-    let equal = |(word, other): (&[u8; 8], &[u8; 8])| {
-        u64::from_le_bytes(*word) == u64::from_le_bytes(*other)
-    };
-    one.len() == other.len() && words.iter().zip(others).all(equal) && rest == of_other
-}
-
-/// Returns the counter of a target by the name that `name` makes of rollout and version.
-fn defined(
-    by_name: &mut FxHashMap<Box<str>, CounterId>,
-    registry: &mut impl Registry,
-    target: Target<'_>,
-    name: impl Fn(&str, &str) -> String,
-) -> Option<CounterId> {
-    const OTHER: &str = "other";
-    let rollout = target.rollout();
-    let version = target.version();
-    let full = name(
-        rollout.as_deref().unwrap_or("none"),
-        version.map_or("none", |version| version.name()),
-    );
-    if by_name.contains_key(&*full) || registry.admits(&full) {
-        known_or_defined(by_name, &full, registry)
-    } else {
-        known_or_defined(by_name, &name(OTHER, OTHER), registry)
-    }
-}
-
-fn known_or_defined(
-    by_name: &mut FxHashMap<Box<str>, CounterId>,
-    name: &str,
-    registry: &mut impl Registry,
-) -> Option<CounterId> {
-    if let Some(counter) = by_name.get(name) {
-        return Some(*counter);
-    }
-    let counter = registry.define(name)?;
-    by_name.insert(name.into(), counter);
-    Some(counter)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::route::Route;
+    use crate::core::targets::{MOST_TARGETS, Targets};
     use std::collections::BTreeMap;
 
     /// A proxy that keeps names and counts.
@@ -333,6 +286,7 @@ mod tests {
     #[derive(Default)]
     struct Vm {
         proxy: Proxy,
+        targets: Targets,
         counters: Counters,
         counts: BTreeMap<String, usize>,
     }
@@ -348,7 +302,9 @@ mod tests {
             let mut rejected = Reasons::default();
             reasons.iter().for_each(|reason| rejected.add(*reason));
             let counted = Counted {
-                target: Route::of_header(header.as_bytes()).target,
+                target: self
+                    .targets
+                    .know(Route::of_header(header.as_bytes()).target),
                 source,
                 code: Code::of_status(Some(status.as_bytes())),
                 rejected,
@@ -437,21 +393,6 @@ mod tests {
         }
         assert!(vm.counts.values().all(|count| *count == 2));
         assert_eq!(vm.counts.len(), MOST_TARGETS + 1);
-    }
-
-    #[test]
-    fn targets_are_told_apart_to_the_last_byte() {
-        let all = ["", "a", "12345678", "12345679", "12345678a", "12345678b"];
-        for one in all {
-            for other in all {
-                let same = same(one.as_bytes(), other.as_bytes());
-                assert_eq!(same, one == other);
-                assert_eq!(
-                    print(one.as_bytes()) == print(other.as_bytes()),
-                    one == other
-                );
-            }
-        }
     }
 
     #[test]

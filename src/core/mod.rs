@@ -10,6 +10,7 @@
 //!                      bucket           and which number is theirs
 //!
 //! decision::response   route            which way the request went
+//!                      targets          what is known of its end
 //!                      version          who that is
 //!                      cache_control    who may keep the response
 //!                      set_cookie       what the user keeps
@@ -34,4 +35,5 @@ pub mod role;
 pub mod rollouts;
 pub mod route;
 pub mod set_cookie;
+pub mod targets;
 pub mod version;

@@ -69,8 +69,17 @@ impl Rollouts {
     /// Returns the settings of the most exact host that fits, a whole name, then the
     /// longest `*.`, and of these the ones of the longest prefix of the path.
     ///
-    /// `path` gives the request's `:path`, and is called only where a host fits.
-    pub fn find<'h>(&self, host: &[u8], path: impl Fn() -> Option<&'h [u8]>) -> Option<Place> {
+    /// `host` gives the request's host, and is called only where there are rollouts;
+    /// `path` gives its `:path`, and is called only where a host fits.
+    pub fn find<'h>(
+        &self,
+        host: impl FnOnce() -> &'h [u8],
+        path: impl Fn() -> Option<&'h [u8]>,
+    ) -> Option<Place> {
+        if self.by_name.is_empty() && self.by_suffix.is_empty() {
+            return None;
+        }
+        let host = host();
         let by_path = |paths: &Paths| {
             let path = without_query(path().unwrap_or_default());
             let mut fitting = paths
@@ -83,9 +92,6 @@ impl Rollouts {
             let mut suffixes = host::suffixes(host);
             suffixes.find_map(|suffix| self.by_suffix.get(suffix).and_then(by_path))
         };
-        if self.by_name.is_empty() && self.by_suffix.is_empty() {
-            return None;
-        }
         by_name().or_else(by_suffix)
     }
 }
@@ -139,7 +145,7 @@ mod tests {
     }
 
     fn find(rollouts: &Rollouts, host: &str, path: &str) -> Option<Place> {
-        rollouts.find(host.as_bytes(), || Some(path.as_bytes()))
+        rollouts.find(|| host.as_bytes(), || Some(path.as_bytes()))
     }
 
     #[test]
@@ -211,9 +217,9 @@ mod tests {
             None
         };
         let rollouts = rollouts(&[(&["shop.example"], &["/"])]);
-        assert_eq!(rollouts.find(b"other.example", path), None);
+        assert_eq!(rollouts.find(|| b"other.example", path), None);
         assert!(!asked.get());
-        assert_eq!(rollouts.find(b"shop.example", path), None);
+        assert_eq!(rollouts.find(|| b"shop.example", path), None);
         assert!(asked.get());
     }
 }

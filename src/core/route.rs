@@ -23,6 +23,13 @@ impl<'h> Route<'h> {
     /// Envoy's `-` for nothing, is not known.
     #[must_use]
     pub fn of_header(value: &'h [u8]) -> Self {
+        // Nearly all begin so.
+        if let Some(target) = value.strip_prefix(b"via_upstream ") {
+            return Self {
+                answered: true,
+                target: Target(target),
+            };
+        }
         let (details, target) = split_at_space(value);
         Self {
             answered: details == b"via_upstream",
@@ -37,6 +44,12 @@ impl<'h> Route<'h> {
 pub struct Target<'h>(&'h [u8]);
 
 impl<'h> Target<'h> {
+    /// Returns the target of these bytes, which may be any.
+    #[must_use]
+    pub fn new(bytes: &'h [u8]) -> Self {
+        Self(bytes)
+    }
+
     /// Returns the bytes that tell this target from others.
     #[must_use]
     pub fn bytes(self) -> &'h [u8] {

@@ -3,7 +3,7 @@
 /// The name of a version: a subset, or else a Service. 1 to 253 letters, digits, `-`,
 /// `_` and `.`, so that it may stand in a header and in a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Version<'c>(&'c str);
+pub struct Version<'c>(&'c [u8]);
 
 impl<'c> Version<'c> {
     /// Returns the version of the cluster with this name, which is
@@ -31,24 +31,45 @@ impl<'c> Version<'c> {
     pub fn new(name: &'c [u8]) -> Option<Self> {
         let inner = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
         let is_name = (1..=253).contains(&name.len()) && name.iter().all(inner);
-        is_name
-            .then(|| std::str::from_utf8(name).ok())
-            .flatten()
-            .map(Self)
+        is_name.then_some(Self(name))
     }
 
     /// Returns its name.
     #[must_use]
     pub fn name(self) -> &'c str {
+        std::str::from_utf8(self.0).unwrap_or_default()
+    }
+
+    /// Returns the bytes of its name.
+    #[must_use]
+    pub fn bytes(self) -> &'c [u8] {
         self.0
+    }
+
+    /// Returns a copy that outlives what this one was read from.
+    #[must_use]
+    pub fn to_owned(self) -> OwnedVersion {
+        OwnedVersion(self.0.into())
     }
 
     /// Returns whether a pin for `name` means this version: by its name, or by what
     /// follows a `-` in it. `shop-green` answers to `shop-green` and `green`.
     #[must_use]
     pub fn answers_to(self, name: &[u8]) -> bool {
-        let before = self.0.as_bytes().strip_suffix(name);
+        let before = self.0.strip_suffix(name);
         !name.is_empty() && before.is_some_and(|before| before.is_empty() || before.ends_with(b"-"))
+    }
+}
+
+/// A version that outlives the name of the cluster that it was read from.
+#[derive(Debug)]
+pub struct OwnedVersion(Box<[u8]>);
+
+impl OwnedVersion {
+    /// Returns the version.
+    #[must_use]
+    pub fn borrow(&self) -> Version<'_> {
+        Version(&self.0)
     }
 }
 
@@ -113,8 +134,9 @@ mod tests {
 
     #[test]
     fn a_version_answers_to_its_name_and_to_what_follows_a_hyphen() {
-        let answers =
-            |version: &'static str, name: &str| Version(version).answers_to(name.as_bytes());
+        let answers = |version: &'static str, name: &str| {
+            Version(version.as_bytes()).answers_to(name.as_bytes())
+        };
         for name in ["my-shop-green", "shop-green", "green"] {
             assert!(answers("my-shop-green", name), "{name}");
         }

@@ -8,16 +8,20 @@
 use super::{host, shared};
 use crate::core::cache_control;
 use crate::core::config::{self, Config};
-use crate::core::decision::{self, Caller, Edit, Memory, RequestDecision, ResponseDecision};
+use crate::core::decision::{
+    self, Caller, Edit, Memory, PinValue, RequestDecision, ResponseDecision,
+};
 use crate::core::history::{Meeting, Place};
 use crate::core::host::ServiceNames;
 use crate::core::metrics::{self, CONFIG_REJECTED, CounterId, Counters};
 use crate::core::role::{Placement, Role};
+use crate::core::targets::Targets;
 use std::rc::Rc;
 
 /// What a VM keeps for as long as it lives, whatever becomes of its plugins.
 #[derive(Default)]
 pub(crate) struct Vm {
+    targets: Targets,
     counters: Counters,
     /// How far it has come in the history of each plugin.
     places: Vec<(Vec<u8>, Place)>,
@@ -155,8 +159,10 @@ impl Stream {
         };
         let results = host::Results::begin();
         let headers = results.response_headers();
-        if let Some(decision) = decision::response(&plugin.config, &memory, &headers) {
-            plugin.write_response(&decision, &memory, vm);
+        if let Some(decision) =
+            decision::response(&plugin.config, &memory, &headers, &mut vm.targets)
+        {
+            plugin.write_response(&decision, &memory, &mut vm.counters);
         }
     }
 }
@@ -189,51 +195,43 @@ impl Plugin {
 
     fn write_request(&self, decision: &RequestDecision) {
         let settings = self.config.settings(decision.memory.settings());
-        let pin = settings.pin_header();
-        match decision.pin {
-            Edit::Keep => {}
-            Edit::Set(value) => host::set_request_header(pin, value.bytes()),
-            Edit::Remove => host::remove_request_header(pin),
-        }
-        match decision.bucket {
-            Edit::Keep => {}
-            Edit::Set(bucket) => {
-                let mut buffer = itoa::Buffer::new();
-                host::set_request_header(&self.config.bucket_header, bucket.digits(&mut buffer));
-            }
-            Edit::Remove => host::remove_request_header(&self.config.bucket_header),
-        }
+        let pin = decision.pin.as_ref().map(PinValue::bytes);
+        host::edit_request_header(settings.pin_header(), pin);
+        let mut digits = itoa::Buffer::new();
+        let bucket = decision.bucket.map(|bucket| bucket.digits(&mut digits));
+        host::edit_request_header(&self.config.bucket_header, bucket);
         if let Some(line) = &decision.cookie {
-            host::set_request_header("cookie", line);
+            host::edit_request_header("cookie", Edit::Set(line));
         }
     }
 
-    fn write_response(&self, decision: &ResponseDecision<'_>, memory: &Memory, vm: &mut Vm) {
+    fn write_response(
+        &self,
+        decision: &ResponseDecision<'_>,
+        memory: &Memory,
+        counters: &mut Counters,
+    ) {
         let settings = self.config.settings(memory.settings());
-        let tag = &settings.tag.header;
-        match decision.tag {
-            Edit::Keep => {}
-            Edit::Set(version) => host::set_response_header(tag, version.as_bytes()),
-            Edit::Remove => host::remove_response_header(tag),
-        }
+        host::edit_response_header(&settings.tag.header, decision.tag);
         if let Some(told) = &decision.told {
-            host::set_response_header(settings.pin_header(), told.as_bytes());
+            host::edit_response_header(settings.pin_header(), Edit::Set(told.as_bytes()));
         }
         if decision.is_private {
-            host::set_response_header("cache-control", cache_control::PRIVATE.as_bytes());
+            let private = cache_control::PRIVATE.as_bytes();
+            host::edit_response_header("cache-control", Edit::Set(private));
         }
         for cookie in &decision.cookies {
-            host::add_response_header("set-cookie", cookie);
+            host::edit_response_header("set-cookie", Edit::Add(cookie));
         }
         let counted = &decision.counted;
-        vm.counters
-            .each(counted, &mut shared::Counters, host::increment);
+        counters.each(counted, &mut shared::Counters, host::increment);
     }
 
     /// A server's response says the pod's own version, whatever the application said.
     fn tag_own(&self) {
         if let Some(version) = &self.own_version {
-            host::set_response_header(&self.config.mesh.tag.header, version.as_bytes());
+            let version = Edit::Set(version.as_bytes());
+            host::edit_response_header(&self.config.mesh.tag.header, version);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod results;
 
+use crate::core::decision::Edit;
 use crate::core::headers::Headers;
 use crate::core::metrics::CounterId;
 use proxy_wasm::hostcalls;
@@ -81,39 +82,14 @@ pub(crate) fn plugin_configuration(size: usize) -> Vec<u8> {
     bytes.map(Cow::into_owned).unwrap_or_default()
 }
 
-/// Makes `value` the only one of a request header.
-pub(crate) fn set_request_header(name: &str, value: &[u8]) {
-    set_header(MapType::HttpRequestHeaders, name, value);
+/// Does this to a request header.
+pub(crate) fn edit_request_header(name: &str, edit: Edit<&[u8]>) {
+    edit_header(MapType::HttpRequestHeaders, name, edit);
 }
 
-/// Removes a request header.
-pub(crate) fn remove_request_header(name: &str) {
-    remove_header(MapType::HttpRequestHeaders, name);
-}
-
-/// Makes `value` the only one of a response header.
-pub(crate) fn set_response_header(name: &str, value: &[u8]) {
-    set_header(MapType::HttpResponseHeaders, name, value);
-}
-
-/// Removes a response header.
-pub(crate) fn remove_response_header(name: &str) {
-    remove_header(MapType::HttpResponseHeaders, name);
-}
-
-/// Adds a response header beside those of this name.
-pub(crate) fn add_response_header(name: &str, value: &[u8]) {
-    // SAFETY: the host reads `name` and `value` during the call. A failure
-    // leaves the headers as they are.
-    unsafe {
-        proxy_add_header_map_value(
-            MapType::HttpResponseHeaders,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        );
-    }
+/// Does this to a response header. `Edit::Add` leaves the values that are there.
+pub(crate) fn edit_response_header(name: &str, edit: Edit<&[u8]>) {
+    edit_header(MapType::HttpResponseHeaders, name, edit);
 }
 
 /// Returns whether a context of this VM has not ended yet.
@@ -182,20 +158,22 @@ pub(crate) fn set_shared(key: &[u8], value: &[u8], generation: Option<u32>) -> b
     status != CAS_MISMATCH
 }
 
-fn set_header(map: MapType, name: &str, value: &[u8]) {
-    // SAFETY: the host reads `name` and `value` during the call. A failure
-    // leaves the headers as they are.
+fn edit_header(map: MapType, name: &str, edit: Edit<&[u8]>) {
+    let (of_name, size) = (name.as_ptr(), name.len());
+    // SAFETY: the host reads `name` and the value during the call. A failure leaves
+    // the headers as they are.
     unsafe {
-        proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len());
-    }
-}
-
-fn remove_header(map: MapType, name: &str) {
-    // SAFETY: the host reads `name` during the call. A failure leaves the
-    // headers as they are.
-    unsafe {
-        proxy_remove_header_map_value(map, name.as_ptr(), name.len());
-    }
+        match edit {
+            Edit::Keep => OK,
+            Edit::Add(value) => {
+                proxy_add_header_map_value(map, of_name, size, value.as_ptr(), value.len())
+            }
+            Edit::Set(value) => {
+                proxy_replace_header_map_value(map, of_name, size, value.as_ptr(), value.len())
+            }
+            Edit::Remove => proxy_remove_header_map_value(map, of_name, size),
+        }
+    };
 }
 
 impl Results {

@@ -4,6 +4,7 @@ use bluegreen::core::metrics::{
     self, CONFIG_REJECTED, Code, Counted, CounterId, Counters, REASONS, Reasons, Registry, SOURCES,
 };
 use bluegreen::core::route::Route;
+use bluegreen::core::targets::Targets;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -59,11 +60,11 @@ pub(crate) fn counter_names() -> BTreeSet<String> {
     let mut rejected = Reasons::default();
     REASONS.iter().for_each(|(reason, _)| rejected.add(*reason));
     let mut names = Names::default();
-    let mut counters = Counters::default();
+    let (mut targets, mut counters) = (Targets::default(), Counters::default());
     for (source, _) in SOURCES {
         for status in ["101", "200", "302", "404", "503"] {
             let counted = Counted {
-                target: Route::of_header(ROUTE).target,
+                target: targets.know(Route::of_header(ROUTE).target),
                 source,
                 code: Code::of_status(Some(status.as_bytes())),
                 rejected,

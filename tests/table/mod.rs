@@ -258,7 +258,7 @@ impl Hop {
         let first = |name: &str| request.iter().find(|(header, _)| header == name);
         let value = |name: &str| first(name).map_or(&b""[..], |(_, value)| value);
         let host = bluegreen::core::host::of_authority(value(":authority"));
-        let place = config.rollouts.find(&host, || Some(value(":path")));
+        let place = config.rollouts.find(|| &host, || Some(value(":path")));
         let pin_header = config.settings(place).pin_header();
         let values = |name: &str| {
             let of_name = request.iter().filter(|(header, _)| header == name);

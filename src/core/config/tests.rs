@@ -58,7 +58,7 @@ fn a_rollout_has_what_it_says_in_the_place_of_the_meshs() {
         "b": {"hosts": ["b.example"], "identity": {"cookie": {"name": "b-id"}}, "tag": {}},
         "c": {"hosts": ["c.example"], "pin": null}}}"#;
     let config = parse(json.as_bytes()).unwrap();
-    let of = |host: &str| config.settings(config.rollouts.find(host.as_bytes(), || None));
+    let of = |host: &str| config.settings(config.rollouts.find(|| host.as_bytes(), || None));
     let header = |settings: &Settings| settings.identity.header.as_deref().map(str::to_owned);
     let a = of("a.example");
     assert_eq!(a.salt.as_deref(), Some("s"));

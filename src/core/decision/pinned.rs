@@ -59,7 +59,7 @@ impl Pin {
             Some((Source::PinQuery, request))
         };
         let in_cookie = || {
-            let request = cookies.pin.filter(|_| is_gateway)?;
+            let request = cookies.pin.clone().filter(|_| is_gateway)?;
             Some((Source::PinCookie, request))
         };
         let found = in_header().or_else(in_query).or_else(in_cookie);
@@ -68,7 +68,7 @@ impl Pin {
         };
         match request {
             PinRequest::Version(version) => Self {
-                version: Some(version),
+                version: Some(version.clone()),
                 source: Some(source),
                 cookie: (source == Source::PinQuery).then_some(PinCookie::Remember),
                 ..Self::none(only(PinValue::Version(version), header))
@@ -87,7 +87,7 @@ impl Pin {
 }
 
 /// The value of a pin header that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PinValue {
     /// The version that a tester asks for.
     Version(PinName),

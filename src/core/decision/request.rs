@@ -11,6 +11,7 @@ use crate::core::host::{self, ServiceNames};
 use crate::core::identity::CookieId;
 use crate::core::metrics::{Reason, Reasons};
 use crate::core::request_cookies::RequestCookies;
+use std::cell::LazyCell;
 
 /// Who sends requests to a proxy.
 #[derive(Debug, Clone, Copy)]
@@ -43,8 +44,9 @@ pub fn request(
     headers: &Headers<'_>,
     random: impl FnOnce() -> Option<u64>,
 ) -> RequestDecision {
-    let host = host::of_authority(headers.first(":authority").unwrap_or_default());
-    let place = config.rollouts.find(&host, || headers.first(":path"));
+    let authority = || headers.first(":authority").unwrap_or_default();
+    let host = LazyCell::new(|| host::of_authority(authority()));
+    let place = config.rollouts.find(|| &host, || headers.first(":path"));
     let settings = config.settings(place);
     let mut rejected = Reasons::default();
     let identity_header = settings.identity.header.as_deref().unwrap_or_default();
@@ -79,6 +81,7 @@ pub fn request(
         };
         let salt = salt(settings, caller, &host);
         let bucket = match (user.identity(), callers_bucket) {
+            (Some(identity), CallersBucket::Absent) => Edit::Add(Bucket::of(salt, identity)),
             (Some(identity), _) => Edit::Set(Bucket::of(salt, identity)),
             (None, CallersBucket::Absent) => Edit::Keep,
             (None, _) => Edit::Remove,

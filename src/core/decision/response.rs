@@ -6,13 +6,14 @@ use crate::core::config::{Config, IdentityCookie, Settings, When};
 use crate::core::headers::Headers;
 use crate::core::metrics::{Code, Counted, Reason};
 use crate::core::route::Route;
+use crate::core::targets::Targets;
 use crate::core::version::Version;
 
 /// What to do with a response.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ResponseDecision<'r> {
     /// The tag header.
-    pub tag: Edit<&'r str>,
+    pub tag: Edit<&'r [u8]>,
     /// What the tester is told in the pin header's response twin.
     pub told: Option<String>,
     /// Whether no cache may keep the response.
@@ -24,35 +25,27 @@ pub struct ResponseDecision<'r> {
 }
 
 /// Decides about the response to a request that [`super::request()`] decided about.
-/// `None`: it is none of ours, for its route does not take part.
+/// `None`: it is none of ours, for its route does not take part. `targets` spares it
+/// work, and changes nothing.
 #[must_use]
 pub fn response<'r>(
     config: &Config,
     memory: &Memory,
-    headers: &'r Headers<'_>,
+    headers: &Headers<'_>,
+    targets: &'r mut Targets,
 ) -> Option<ResponseDecision<'r>> {
     let settings = config.settings(memory.settings);
     let [route, tag, status] =
         headers.first_of([&config.route_header, &settings.tag.header, ":status"]);
     let route = Route::of_header(route.first?);
     let code = Code::of_status(status.first);
-    Some(decide(settings, memory, route, code, tag.first, headers))
-}
-
-/// Decides about the response that came by this route.
-fn decide<'r>(
-    settings: &Settings,
-    memory: &Memory,
-    route: Route<'r>,
-    code: Code,
-    tag_of_upstream: Option<&[u8]>,
-    headers: &'r Headers<'_>,
-) -> ResponseDecision<'r> {
-    let version = route.target.version().filter(|_| route.answered);
+    let target = targets.know(route.target);
+    let version = target.version().filter(|_| route.answered);
     let mut rejected = memory.rejected;
     let other = memory
         .pinned
-        .and_then(|pinned| version.filter(|version| !version.answers_to(&pinned)));
+        .as_ref()
+        .and_then(|pinned| version.filter(|version| !version.answers_to(pinned)));
     if other.is_some() {
         rejected.add(Reason::PinNotRouted);
     }
@@ -63,8 +56,8 @@ fn decide<'r>(
         other.map(|version| format!("not-routed; served={}", version.name()))
     });
     let is_private = memory.pinned.is_some() || told.is_some();
-    ResponseDecision {
-        tag: tag(settings, memory, version, tag_of_upstream),
+    Some(ResponseDecision {
+        tag: tag_of(settings, memory, version, tag.first),
         told,
         is_private,
         cookies: match &memory.stranger {
@@ -78,21 +71,21 @@ fn decide<'r>(
             _ => Vec::new(),
         },
         counted: Counted {
-            target: route.target,
+            target,
             source: memory.source,
             code,
             rejected,
         },
-    }
+    })
 }
 
 /// Returns what becomes of the tag: the upstream's own stays, else the version's is set.
-fn tag<'r>(
+fn tag_of<'r>(
     settings: &Settings,
     memory: &Memory,
     version: Option<Version<'r>>,
     of_upstream: Option<&[u8]>,
-) -> Edit<&'r str> {
+) -> Edit<&'r [u8]> {
     let shows = match settings.tag.when {
         When::Always => true,
         When::Pinned => memory.pinned.is_some(),
@@ -100,7 +93,8 @@ fn tag<'r>(
     };
     match (of_upstream, version) {
         (Some(_), _) if !shows => Edit::Remove,
-        (None | Some(b""), Some(version)) if shows => Edit::Set(version.name()),
+        (None, Some(version)) if shows => Edit::Add(version.bytes()),
+        (Some(b""), Some(version)) if shows => Edit::Set(version.bytes()),
         _ => Edit::Keep,
     }
 }
@@ -114,9 +108,9 @@ fn cookies(settings: &Settings, memory: &Memory, stranger: &Stranger) -> Vec<Vec
         lines.push(cookie.line(&id, stranger.https));
     }
     if let (Some(action), Some(cookie)) = (stranger.pin_cookie, settings.pin_cookie()) {
-        match (action, memory.pinned) {
+        match (action, &memory.pinned) {
             (PinCookie::Remember, Some(version)) => {
-                lines.push(cookie.line(&version, stranger.https));
+                lines.push(cookie.line(version, stranger.https));
             }
             (PinCookie::Remember, None) => {}
             (PinCookie::Clear, _) => lines.extend(cookie.clear(stranger.https)),

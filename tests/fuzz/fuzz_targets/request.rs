@@ -8,6 +8,7 @@ use bluegreen::core::decision::{self, Caller, Edit};
 use bluegreen::core::headers::{self, Headers};
 use bluegreen::core::host::ServiceNames;
 use bluegreen::core::pin::PinName;
+use bluegreen::core::targets::Targets;
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -109,7 +110,7 @@ fuzz_target!(|message: Message| {
         assert!(PinName::new(value.bytes()).is_some(), "{value:?}");
         assert!(settings.pin.is_some());
     }
-    if let Edit::Set(bucket) = request.bucket {
+    if let Edit::Add(bucket) | Edit::Set(bucket) = request.bucket {
         let mut buffer = itoa::Buffer::new();
         assert_eq!(Bucket::parse(bucket.digits(&mut buffer)), Some(bucket));
     } else if message.is_gateway && message.odd_headers.is_none() && message.bucket.is_some() {
@@ -124,11 +125,12 @@ fuzz_target!(|message: Message| {
 
     let serialized = message.response();
     let headers = Headers::new(serialized.as_slice().into());
-    let Some(response) = decision::response(config, &request.memory, &headers) else {
+    let mut targets = Targets::default();
+    let Some(response) = decision::response(config, &request.memory, &headers, &mut targets) else {
         unreachable!("there is a route header");
     };
-    if let Edit::Set(version) = response.tag {
-        assert!(!version.is_empty() && version.bytes().all(|b| b.is_ascii_graphic()));
+    if let Edit::Add(version) | Edit::Set(version) = response.tag {
+        assert!(!version.is_empty() && version.iter().all(u8::is_ascii_graphic));
     }
     if !message.is_gateway {
         assert!(response.cookies.is_empty() && response.told.is_none());
@@ -143,6 +145,6 @@ fuzz_target!(|message: Message| {
         && !route.starts_with(b"via_upstream")
     {
         assert!(response.cookies.is_empty(), "nobody answered");
-        assert!(!matches!(response.tag, Edit::Set(_)), "nobody answered");
+        assert!(!matches!(response.tag, Edit::Add(_) | Edit::Set(_)), "nobody answered");
     }
 });
