@@ -21,10 +21,12 @@ impl Bucket {
     #[must_use]
     pub fn of(salt: [&[u8]; 2], identity: &[u8]) -> Self {
         let mut hasher = SipHasher24::new_with_key(Self::KEY);
-        for part in salt {
-            hasher.write(part);
+        let [salt, rest] = salt;
+        hasher.write(salt);
+        if !rest.is_empty() {
+            hasher.write(rest);
         }
-        hasher.write(&[0]);
+        hasher.write_u8(0);
         hasher.write(identity);
         Self(hasher.finish())
     }
