@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 mod names;
 use names::{PINS, WEIGHTED, counter_names, labels_of, metrics_of, read, words};
 
+/// The list of the site's pages, which is none itself.
+const SUMMARY: &str = "docs/SUMMARY.md";
+
 /// The pages, each by its path from the project's folder.
 fn pages() -> Vec<String> {
     let mut pages = vec![
@@ -32,7 +35,10 @@ fn pages() -> Vec<String> {
                 path
             };
             let page = page.strip_prefix(root).expect("a path of the project");
-            pages.push(page.to_str().expect("UTF-8").to_owned());
+            let page = page.to_str().expect("UTF-8");
+            if page.ends_with(".md") && page != SUMMARY {
+                pages.push(page.to_owned());
+            }
         }
     }
     pages.sort();
@@ -699,6 +705,21 @@ fn every_link_leads_to_a_file_and_a_heading() {
         }
     }
     assert!(checked > 60, "{checked}");
+}
+
+#[test]
+fn the_site_has_every_page() {
+    let listed = links(&read(SUMMARY)).into_iter();
+    let listed = listed.map(|link| match link.strip_prefix("../") {
+        Some(page) => page.to_owned(),
+        None => format!("docs/{link}"),
+    });
+    let listed: BTreeSet<String> = listed.collect();
+    let missing: Vec<_> = pages()
+        .into_iter()
+        .filter(|page| !listed.contains(page))
+        .collect();
+    assert!(missing.is_empty(), "not in {SUMMARY}: {missing:?}");
 }
 
 /// The targets of the links of a page.
