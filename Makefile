@@ -48,6 +48,7 @@ needs-fuzz := cargo cc c++
 tests := unit module fuzz envoy browser build image watching
 needs-test := $(sort $(foreach test,$(tests),$(needs-test-$(test))))
 needs-docs := cargo cc
+needs-picture := $(needs-build) python prometheus
 needs-test-docs := $(needs-docs) python chromium
 needs-test-fresh := cargo debootstrap
 needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl KUBECONFIG
@@ -78,6 +79,10 @@ push: .push-to .need-push image $(venv)/.image-installed ## Push it, and say its
 .PHONY: docs
 docs: .need-docs ## README and docs/ as a site with search: target/docs/site
 	@$(logged) --show '^target/docs/site ' docs $(tools)/build-docs.sh
+
+.PHONY: picture
+picture: .need-picture build $(venv)/.installed $(venv)/.picture-installed $(if $(ENVOY),,$(lastword $(envoys))) ## docs/dashboard.svg anew, after minutes of traffic
+	@$(logged) --show '^docs/dashboard.svg ' picture $(bin)/python tests/watching/picture.py
 
 # Before anything is built.
 .push-to: .need-push | $(bin)/python
@@ -235,6 +240,10 @@ $(venv)/.lint-installed: $(tools)/requirements.txt | $(bin)/python
 
 $(venv)/.docs-installed: tests/docs/requirements.txt | $(bin)/python
 	@$(logged) docs-deps $(bin)/pip install -r $<
+	@touch $@
+
+$(venv)/.picture-installed: tests/watching/requirements.txt | $(bin)/python
+	@$(logged) picture-deps $(bin)/pip install -r $<
 	@touch $@
 
 target/envoy/%/.installed: | $(bin)/python
