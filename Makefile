@@ -47,8 +47,11 @@ needs-test-watching := python prometheus
 needs-fuzz := cargo cc c++
 tests := unit module fuzz envoy browser build image watching
 needs-test := $(sort $(foreach test,$(tests),$(needs-test-$(test))))
+needs-docs := cargo cc
+needs-picture := $(needs-build) python prometheus
+needs-test-docs := $(needs-docs) python chromium
 needs-test-fresh := cargo debootstrap
-needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl KUBECONFIG
+needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl istioctl KUBECONFIG
 needs-bench := $(needs-build) python valgrind h2load
 needs-lint := $(needs-build) python
 needs-lint-rust := $(needs-build)
@@ -73,6 +76,14 @@ image: .need-image build | $(bin)/python ## The OCI image that Istio pulls: targ
 push: .push-to .need-push image $(venv)/.image-installed ## Push it, and say its url: make push IMAGE=registry/name:tag
 	@$(logged) --show '^url: ' push $(bin)/python $(image)/push.py '$(IMAGE)'
 
+.PHONY: docs
+docs: .need-docs ## README and docs/ as a site with search: target/docs/site
+	@$(logged) --show '^target/docs/site ' docs $(tools)/build-docs.sh
+
+.PHONY: picture
+picture: .need-picture build $(venv)/.installed $(venv)/.picture-installed $(if $(ENVOY),,$(lastword $(envoys))) ## docs/dashboard.svg anew, after minutes of traffic
+	@$(logged) --show '^docs/dashboard.svg ' picture $(bin)/python tests/watching/picture.py
+
 # Before anything is built.
 .push-to: .need-push | $(bin)/python
 	@$(bin)/python $(image)/push.py --check '$(IMAGE)'
@@ -80,7 +91,7 @@ push: .push-to .need-push image $(venv)/.image-installed ## Push it, and say its
 ##@ Test
 
 .PHONY: test
-test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing, kubeconform, fresh and e2e
+test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing and the last four
 
 .PHONY: test-unit
 test-unit: .need-test-unit ## The core: unit and property tests; what the README says
@@ -121,6 +132,11 @@ test-watching: .need-test-watching $(venv)/.installed ## Alerts and dashboard, b
 .PHONY: test-kubeconform
 test-kubeconform: ## The configuration in a pipeline (needs Go, or kubeconform)
 	@$(logged) test-kubeconform $(tools)/test-kubeconform.sh
+
+.PHONY: test-docs
+test-docs: .need-test-docs docs $(venv)/.installed $(venv)/.docs-installed ## The links of all pages, and the site in a browser
+	@$(logged) test-links $(tools)/test-links.sh
+	@$(tested) test-docs $(pytest) tests/docs
 
 .PHONY: test-fresh
 test-fresh: .need-test-fresh ## make demo test, in a new Debian that has what the README lists
@@ -192,7 +208,7 @@ schema: .need-schema ## The JSON Schema of the configuration, anew from the code
 ##@ Machine
 
 .PHONY: deps
-deps: $(venv)/.installed $(venv)/.image-installed $(venv)/.lint-installed $(envoys) .need-deps ## Install beforehand what the targets install as they need it
+deps: $(venv)/.installed $(venv)/.image-installed $(venv)/.lint-installed $(venv)/.docs-installed $(envoys) .need-deps ## Install beforehand what the targets install as they need it
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
@@ -220,6 +236,14 @@ $(venv)/.image-installed: $(image)/requirements.txt | $(bin)/python
 
 $(venv)/.lint-installed: $(tools)/requirements.txt | $(bin)/python
 	@$(logged) lint-deps $(bin)/pip install -r $<
+	@touch $@
+
+$(venv)/.docs-installed: tests/docs/requirements.txt | $(bin)/python
+	@$(logged) docs-deps $(bin)/pip install -r $<
+	@touch $@
+
+$(venv)/.picture-installed: tests/watching/requirements.txt | $(bin)/python
+	@$(logged) picture-deps $(bin)/pip install -r $<
 	@touch $@
 
 target/envoy/%/.installed: | $(bin)/python

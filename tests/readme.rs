@@ -11,9 +11,13 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 mod names;
 use names::{PINS, WEIGHTED, counter_names, labels_of, metrics_of, read, words};
+
+/// The list of the site's pages, which is none itself.
+const SUMMARY: &str = "docs/SUMMARY.md";
 
 /// The pages, each by its path from the project's folder.
 fn pages() -> Vec<String> {
@@ -32,7 +36,10 @@ fn pages() -> Vec<String> {
                 path
             };
             let page = page.strip_prefix(root).expect("a path of the project");
-            pages.push(page.to_str().expect("UTF-8").to_owned());
+            let page = page.to_str().expect("UTF-8");
+            if page.ends_with(".md") && page != SUMMARY {
+                pages.push(page.to_owned());
+            }
         }
     }
     pages.sort();
@@ -637,6 +644,69 @@ fn the_envoys_that_are_said_to_be_tested_are_those_of_the_makefile() {
     );
 }
 
+// ---- commands -------------------------------------------------------------------------
+
+/// What stands above a block of commands that the tests on a cluster leave out.
+const RUN_BY: &str = "<!-- run by: ";
+const NOT_RUN: &str = "<!-- not run: ";
+
+#[test]
+fn every_command_runs_in_a_test_or_the_page_says_why_not() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let makefile = read("Makefile");
+    let mut on_cluster = 0;
+    for page in pages() {
+        for block in blocks(&read(&page)) {
+            if !["sh", "console"].contains(&&*block.language) {
+                continue;
+            }
+            let marked = |mark| block.before.strip_prefix(mark)?.strip_suffix(" -->");
+            if let Some(test) = marked(RUN_BY) {
+                let exists = match test.strip_prefix("make ") {
+                    Some(target) => makefile.contains(&format!("\n{target}:")),
+                    None => root.join(test).is_file(),
+                };
+                assert!(exists, "{page}: no {test}");
+            } else if let Some(reason) = marked(NOT_RUN) {
+                assert!(reason.split(' ').count() > 3, "{page}: {reason}");
+            } else {
+                // tests/e2e/readme.py runs the sections with words like these.
+                let words = ["kubectl", "istioctl", "$REGISTRY", ".example"];
+                let by_words = page == "README.md" || page.starts_with("docs/");
+                assert!(
+                    page == "examples/blue-green/README.md"
+                        || by_words && words.iter().any(|word| block.text.contains(word)),
+                    "{page}: nothing runs this:\n{}",
+                    block.text
+                );
+                on_cluster += 1;
+            }
+        }
+    }
+    assert!(on_cluster > 30, "{on_cluster} blocks");
+}
+
+#[test]
+fn the_command_for_another_root_namespace_leaves_the_old_one_nowhere() {
+    let blocks = blocks(&read("docs/install.md"));
+    let mark = format!("{RUN_BY}tests/readme.rs -->");
+    let block = blocks.iter().find(|block| block.before == mark);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("another-root");
+    fs::create_dir_all(folder.join("envoyfilter")).expect("a folder");
+    let files = ["envoyfilter/envoy-filter.yaml", "envoyfilter/plugins.yaml"];
+    for file in files {
+        fs::write(folder.join(file), read(file)).expect(file);
+    }
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &block.expect("the block").text]);
+    assert!(bash.current_dir(&folder).status().expect("bash").success());
+    for file in files {
+        let text = fs::read_to_string(folder.join(file)).expect(file);
+        assert!(!text.contains("istio-system"), "{file}");
+        assert!(text.contains("namespace: mesh-root"), "{file}");
+    }
+}
+
 // ---- links and paths ------------------------------------------------------------------
 
 #[test]
@@ -699,6 +769,21 @@ fn every_link_leads_to_a_file_and_a_heading() {
         }
     }
     assert!(checked > 60, "{checked}");
+}
+
+#[test]
+fn the_site_has_every_page() {
+    let listed = links(&read(SUMMARY)).into_iter();
+    let listed = listed.map(|link| match link.strip_prefix("../") {
+        Some(page) => page.to_owned(),
+        None => format!("docs/{link}"),
+    });
+    let listed: BTreeSet<String> = listed.collect();
+    let missing: Vec<_> = pages()
+        .into_iter()
+        .filter(|page| !listed.contains(page))
+        .collect();
+    assert!(missing.is_empty(), "not in {SUMMARY}: {missing:?}");
 }
 
 /// The targets of the links of a page.

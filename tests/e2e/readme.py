@@ -1,8 +1,10 @@
 """Commands of a page, run as a person types them, and the output that it shows.
 
-The output is compared with what the cluster says, without what differs from time to
-time: numbers, dates, random hexadecimal digits, names of pods. `WRITE=1` puts what the
-cluster says into the page instead.
+The output of a `console` block is compared with what the cluster says, without what
+differs from time to time: numbers, dates, random hexadecimal digits, names of pods.
+`WRITE=1` puts what the cluster says into the page instead. The commands of a `sh` block,
+which shows no output, must succeed. A block below `<!-- not run: REASON -->` or
+`<!-- run by: ... -->` is left out; tests/readme.rs holds these marks.
 """
 
 import os
@@ -17,7 +19,11 @@ from pathlib import Path
 import cluster
 from kit.envoy import ROOT
 
-BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(
+    r"(?P<mark><!-- (?:not run|run by): [^\n]+ -->\n+)?"
+    r"```(?P<kind>console|sh)\n(?P<text>.*?)```",
+    re.DOTALL,
+)
 DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} [0-9:]{8} GMT")
 # What a command on the cluster names.
 ON_CLUSTER = re.compile(r"\bkubectl\b|\bistioctl\b|\$REGISTRY\b|\bcurl\b.*\.example\b")
@@ -29,14 +35,27 @@ BEGINS = re.compile(r"^\S+ +\.\.\.  target/logs/.*\n", re.MULTILINE)
 
 @dataclass
 class Command:
-    """One command, and the output that is shown."""
+    """One command, and the output that is shown; None where none is."""
 
     text: str
-    shown: str
+    shown: str | None
 
 
-def commands(block: str) -> list[Command]:
-    """The commands of a block: `$ ` begins one, `> ` goes on with it."""
+def commands(block: re.Match[str]) -> list[Command]:
+    """The commands of a block; none of one that is run elsewhere, or cannot be run."""
+    if block["mark"]:
+        return []
+    return {"console": with_output, "sh": without_output}[block["kind"]](block["text"])
+
+
+def without_output(block: str) -> list[Command]:
+    """The commands of a script: one goes on behind `|` and `\\`."""
+    lines = re.findall(r"(?:.*[|\\]\n)*.+\n", block)
+    return [Command(line.rstrip("\n"), None) for line in lines]
+
+
+def with_output(block: str) -> list[Command]:
+    """The commands of a session: `$ ` begins one, `> ` goes on with it."""
     found: list[Command] = []
     for line in block.splitlines():
         if line.startswith("$ "):
@@ -50,7 +69,7 @@ def commands(block: str) -> list[Command]:
 
 def written(each: Command) -> str:
     """A command as the page writes it."""
-    return "$ " + each.text.replace("\n", "\n> ") + "\n" + each.shown
+    return "$ " + each.text.replace("\n", "\n> ") + f"\n{each.shown}"
 
 
 def constant(output: str) -> str:
@@ -132,7 +151,7 @@ class Section:
     @property
     def commands(self) -> list[str]:
         """All that it has one type."""
-        blocks = BLOCK.findall(self.text)
+        blocks = BLOCK.finditer(self.text)
         return [each.text for block in blocks for each in commands(block)]
 
     @property
@@ -140,21 +159,33 @@ class Section:
         """Whether its commands need the cluster, and not this machine alone."""
         return any(ON_CLUSTER.search(command) for command in self.commands)
 
-    def run(self, shell: Shell, settle: Callable[[str, str], None]) -> None:
-        """Runs them; `text` has the outputs of now afterwards."""
+    def run(
+        self,
+        shell: Shell,
+        settle: Callable[[str, str], None],
+        filled: Callable[[str], str] = str,
+    ) -> None:
+        """Runs them; `text` has the outputs of now afterwards.
+
+        `filled` puts in what a person fills in.
+        """
 
         def block(found: re.Match[str]) -> str:
-            said = commands(found[1])
+            said = commands(found)
             for each in said:
                 self.count += 1
-                lines = shell.run(each.text).splitlines()
+                lines = shell.run(filled(each.text)).splitlines()
                 output = "".join(f"{line.rstrip()}\n" for line in lines)
                 settle(each.text, output)
+                if each.shown is None:
+                    continue
                 if constant(output) != constant(each.shown):
                     self.different.append(
                         f"$ {each.text}\npage:\n{each.shown}\nhere:\n{output}"
                     )
                 each.shown = output.replace(cluster.registry(), "registry.example")
+            if found["mark"] or found["kind"] == "sh":
+                return found[0]
             return "```console\n" + "".join(map(written, said)) + "```"
 
         self.text = BLOCK.sub(block, self.text)

@@ -27,5 +27,5 @@ def test_every_command(shell: readme.Shell, proof: Proof) -> None:
     for each in sections:
         each.run(shell, settle)
         if each.count and not each.different:
-            proof(f"{each.heading}: commands that print what it shows", each.count)
+            proof(f"{each.heading}: commands that work as shown", each.count)
     readme.settled(README, sections)

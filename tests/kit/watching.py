@@ -28,6 +28,7 @@ from kit.files import replace
 
 RULES = ROOT / "envoyfilter/watching/rules.yaml"
 DASHBOARD = ROOT / "envoyfilter/watching/dashboard.yaml"
+PICTURE = ROOT / "docs/dashboard.svg"
 RULES_TEST = ROOT / "tests/watching/rules_test.yaml"
 
 # What `prometheus` divides the durations of the rules by: 5 minutes are 15 seconds.
@@ -143,10 +144,15 @@ def panels(
         "__range": RANGE,
     }
     return [
-        (panel["title"], re.sub(r"\$(\w+)", lambda v: values[v[1]], target["expr"]))
+        (panel["title"], filled(target["expr"], values))
         for panel in dashboard()["panels"]
         for target in panel.get("targets", [])
     ]
+
+
+def filled(text: str, values: dict[str, str]) -> str:
+    """A text of the dashboard with the values of its variables, as Grafana fills it."""
+    return re.sub(r"\$(\w+)", lambda variable: values[variable[1]], text)
 
 
 def dashboard() -> dict[str, Any]:
@@ -173,11 +179,16 @@ def promtool() -> str:
 
 
 @contextmanager
-def prometheus(namespaces: list[str], divisor: int = SHORTENED) -> Iterator[str]:
+def prometheus(
+    namespaces: list[str],
+    divisor: int = SHORTENED,
+    proxies: list[dict[str, Any]] | None = None,
+) -> Iterator[str]:
     """A Prometheus that scrapes the proxies of these namespaces; gives its base URL.
 
     Pods that come and go are followed. It scrapes each second, and has our rules
-    with durations divided by `divisor`.
+    with durations divided by `divisor`. `proxies` are the admins of Envoys on this
+    machine, as Prometheus's `static_configs`.
     """
     port = ports.free(1)[0]
     base = f"http://{ports.LOOPBACK}:{port}"
@@ -187,7 +198,7 @@ def prometheus(namespaces: list[str], divisor: int = SHORTENED) -> Iterator[str]
         folder = Path(name)
         (folder / "rules.yaml").write_text(yaml.safe_dump(rules(divisor)))
         config = folder / "prometheus.yaml"
-        config.write_text(yaml.safe_dump(_config(folder)))
+        config.write_text(yaml.safe_dump(_config(folder, proxies or [])))
         process = subprocess.Popen(
             [
                 *(_program("prometheus"), f"--config.file={config}"),
@@ -247,6 +258,21 @@ def query(base: str, expr: str) -> list[Sample]:
     ]
 
 
+def query_range(
+    base: str, expr: str, start: float, end: float, step: float
+) -> list[Sample]:
+    """What it gave between two times: `metric`, and `values`, pairs of time and value."""
+    asked = {"query": expr, "start": str(start), "end": str(end), "step": str(step)}
+    result = _get(base, "query_range", asked)["result"]
+    return [
+        {
+            "metric": each["metric"],
+            "values": [(at, float(value)) for at, value in each["values"]],
+        }
+        for each in result
+    ]
+
+
 def firing(base: str) -> dict[str, Sample]:
     """The alerts that fire now, by name; of several one."""
     found = _get(base, "alerts", {})["alerts"]
@@ -300,17 +326,22 @@ def check_panels(base: str, queries: list[tuple[str, str]], seconds: float) -> N
         raise WatchingError("\n".join(["panels without series:", *lines]))
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path, proxies: list[dict[str, Any]]) -> dict[str, Any]:
     job = {
         "job_name": "kubernetes-pods",
         "honor_labels": True,
         "file_sd_configs": [{"files": [str(folder / PODS)]}],
         "relabel_configs": RELABEL,
     }
+    here = {
+        "job_name": "here",
+        "metrics_path": "/stats/prometheus",
+        "static_configs": proxies,
+    }
     return {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": ["rules.yaml"],
-        "scrape_configs": [job],
+        "scrape_configs": [job, here],
     }
 
 

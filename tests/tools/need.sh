@@ -10,7 +10,7 @@ Looks for each NEED. What is missing:
   docker-registry, prometheus    is unpacked below target, out of Debian's packages
   buildah, chromium, curl, debootstrap, h2load, valgrind
                                  is installed, if this is root and there is apt-get
-  cargo, cc, c++, python, wasm, kubectl, KUBECONFIG
+  cargo, cc, c++, python, wasm, kubectl, istioctl, KUBECONFIG
                                  is up to you
 Then fails if something is missing all the same, or too old: says of each the version
 that is wanted, the one that was found, and what installs it. `wasm` is a Rust that
@@ -114,6 +114,12 @@ look() { # NEED: fails if it is missing
       oldest=1.30
       found=$(version kubectl version --client)
       how=('https://kubernetes.io/docs/tasks/tools/')
+      ;;
+    istioctl)
+      what='istioctl, of the version of the Istio on the cluster'
+      how=('https://istio.io/latest/docs/setup/getting-started/#download')
+      command -v istioctl >/dev/null
+      return
       ;;
     KUBECONFIG)
       what='KUBECONFIG, the file of a cluster with Istio'

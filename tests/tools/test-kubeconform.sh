@@ -23,7 +23,7 @@ if ! command -v kubeconform >/dev/null; then
   GOBIN=$PWD/target/go go install "github.com/yannh/kubeconform/cmd/kubeconform@$version"
 fi
 
-block=$(sed -n '/^<!-- kubeconform -->$/,/^```$/p' docs/configuration.md | sed '1,2d;$d')
+block=$(sed -n '/^<!-- run by: make test-kubeconform -->$/,/^```$/p' docs/configuration.md | sed '1,2d;$d')
 command=$(head -n 1 <<<"$block")
 diff <(tail -n +2 <<<"$block") <(bash -c "${command#\$ }")
 

@@ -1,6 +1,7 @@
 """The dashboard as Grafana reads it; needs no cluster."""
 
 import re
+from html import escape
 from itertools import combinations
 
 import pytest
@@ -66,6 +67,14 @@ def test_no_panel_covers_another() -> None:
         assert not overlap(one["gridPos"], other["gridPos"]), (one, other)
     for each in PANELS:
         assert each["gridPos"]["x"] + each["gridPos"]["w"] <= WIDTH
+
+
+def test_the_picture_in_the_docs_has_each_panel() -> None:
+    picture = watching.PICTURE.read_text()
+    for panel in watching.dashboard()["panels"]:
+        # Without variables, which have values there.
+        title = escape(panel["title"].partition("$")[0].strip())
+        assert title in picture, f"{title}: make picture"
 
 
 def overlap(one: dict[str, int], other: dict[str, int]) -> bool:
