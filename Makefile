@@ -52,6 +52,7 @@ needs-picture := $(needs-build) python prometheus
 needs-test-docs := $(needs-docs) python chromium
 needs-test-fresh := cargo debootstrap
 needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl istioctl KUBECONFIG
+needs-e2e-older := $(filter-out kubectl istioctl KUBECONFIG,$(needs-e2e))
 needs-bench := $(needs-build) python valgrind h2load
 needs-lint := $(needs-build) python
 needs-lint-rust := $(needs-build)
@@ -145,6 +146,10 @@ test-fresh: .need-test-fresh ## make demo test, in a new Debian that has what th
 .PHONY: e2e
 e2e: .need-e2e $(venv)/.installed $(venv)/.image-installed ## What users apply, on the cluster of KUBECONFIG: minutes
 	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e
+
+.PHONY: e2e-older
+e2e-older: .need-e2e-older ## The same on an older Istio, on a cluster of its own (needs Go)
+	@$(logged) --live e2e-older $(tools)/older-istio.sh $(if $(ONLY),ONLY='$(ONLY)')
 
 ##@ Measure
 

@@ -342,7 +342,7 @@ def overridden(panel: Panel, name: str) -> dict[str, Any]:
             if each["id"] == "color":
                 looks["color"] = COLOURS[each["value"]["fixedColor"]]
             elif each["id"] == "custom.lineStyle":
-                looks["linestyle"] = {"dash": "--"}[each["value"]["fill"]]
+                looks["linestyle"] = {"dash": "--", "dot": ":"}[each["value"]["fill"]]
     return looks
 
 
