@@ -644,6 +644,21 @@ fn the_envoys_that_are_said_to_be_tested_are_those_of_the_makefile() {
     );
 }
 
+#[test]
+fn the_older_istio_that_is_said_to_be_tested_is_the_one_of_its_script() {
+    let script = read("tests/tools/older-istio.sh");
+    let value = |name: &str| {
+        let line = script.lines().find_map(|line| line.strip_prefix(name));
+        line.expect(name).to_owned()
+    };
+    let (tag, envoy) = (value("tag="), value("envoy="));
+    let (release, commit) = tag.split_once("-alpha.").expect("a commit");
+    let row = format!(
+        "| Istio | {release} before its release: commit {commit} of April 2026; with Envoy {envoy},"
+    );
+    assert!(read("docs/compatibility.md").contains(&row), "{row}");
+}
+
 // ---- commands -------------------------------------------------------------------------
 
 /// What stands above a block of commands that the tests on a cluster leave out.

@@ -21,7 +21,8 @@ esac
 # Of 23 April 2026, before the branch of 1.30: Istio's tags are no versions of its module.
 istio=v0.0.0-20260423205519-b01690e6db7d
 tag=1.30-alpha.b01690e6
-envoy=1.38.3
+# (PyPI has 1.38.3 as well, but built without Wasm.)
+envoy=1.38.2
 
 cd "$(dirname "$0")/../.."
 scripts=${CLUSTER:-../shared/cluster}
