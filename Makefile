@@ -10,8 +10,8 @@ SHELL := bash
 export ENVOY_OLDEST := 1.36.4
 export ENVOY_NEWEST := 1.40.0
 
-# Programs that need.sh unpacks, for want of others.
-export PATH := $(PATH):$(CURDIR)/target/debian/usr/bin
+# Programs that need.sh unpacks and go-install.sh builds, for want of others.
+export PATH := $(PATH):$(CURDIR)/target/debian/usr/bin:$(CURDIR)/target/go
 
 FUZZ_SECONDS ?= 600
 
@@ -50,13 +50,17 @@ needs-test := $(sort $(foreach test,$(tests),$(needs-test-$(test))))
 needs-docs := cargo cc
 needs-picture := $(needs-build) python prometheus
 needs-test-docs := $(needs-docs) python chromium
+needs-test-kubeconform := go
+needs-test-release := $(needs-image) go docker-registry
+needs-release := $(sort $(needs-test) $(needs-test-release))
+needs-publish := python go
 needs-test-fresh := cargo debootstrap
 needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl istioctl KUBECONFIG
 needs-e2e-older := $(filter-out kubectl istioctl KUBECONFIG,$(needs-e2e))
 needs-bench := $(needs-build) python valgrind h2load
 needs-lint := $(needs-build) python
 needs-lint-rust := $(needs-build)
-needs-schema := cargo cc
+needs-schema := cargo cc python
 needs-deps := $(sort $(needs-test) $(needs-test-fresh) buildah curl)
 
 ##@ Use
@@ -89,10 +93,32 @@ picture: .need-picture build $(venv)/.installed $(venv)/.picture-installed $(if 
 .push-to: .need-push | $(bin)/python
 	@$(bin)/python $(image)/push.py --check '$(IMAGE)'
 
+##@ Release
+
+.PHONY: release
+release: .release-check .need-release test test-release .release-files ## Its files: make release VERSION=0.1.0
+	@true
+
+.PHONY: publish
+publish: .need-publish $(venv)/.image-installed .go-cosign .go-helm ## Push and sign them: make publish VERSION=0.1.0
+	@$(logged) --show '^(url|signed): ' publish release/publish.sh '$(VERSION)'
+
+# Before anything is built.
+.release-check: | $(bin)/python
+	@$(bin)/python release/check.py '$(VERSION)' '$(IMAGE)'
+
+.release-files: .release-check image
+	@$(logged) --show '^(target/release|url) ' release $(bin)/python release/build.py
+
+.programs: .go-cosign .go-helm .go-helm-3 .go-kubeconform
+
+.go-%:
+	@$(logged) go-$* $(tools)/go-install.sh $*
+
 ##@ Test
 
 .PHONY: test
-test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing and the last four
+test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing and the last five
 
 .PHONY: test-unit
 test-unit: .need-test-unit ## The core: unit and property tests; what the README says
@@ -131,13 +157,17 @@ test-watching: .need-test-watching $(venv)/.installed ## Alerts and dashboard, b
 	@$(tested) test-watching $(pytest) tests/watching
 
 .PHONY: test-kubeconform
-test-kubeconform: ## The configuration in a pipeline (needs Go, or kubeconform)
+test-kubeconform: .need-test-kubeconform .go-kubeconform ## The configuration in a pipeline (needs Go)
 	@$(logged) test-kubeconform $(tools)/test-kubeconform.sh
 
 .PHONY: test-docs
 test-docs: .need-test-docs docs $(venv)/.installed $(venv)/.docs-installed ## The links of all pages, and the site in a browser
 	@$(logged) test-links $(tools)/test-links.sh
 	@$(tested) test-docs $(pytest) tests/docs
+
+.PHONY: test-release
+test-release: .need-test-release $(venv)/.installed $(venv)/.image-installed $(venv)/.release-installed .programs test-kubeconform ## A release of this commit, twice; chart, signatures (needs Go)
+	@$(tested) test-release $(pytest) tests/release
 
 .PHONY: test-fresh
 test-fresh: .need-test-fresh ## make demo test, in a new Debian that has what the README lists
@@ -180,7 +210,7 @@ lint-rust: .need-lint-rust ## rustfmt, and clippy for this machine and for the m
 
 .PHONY: lint-shell
 lint-shell: $(venv)/.lint-installed ## shellcheck
-	@$(logged) shellcheck $(bin)/shellcheck .ci/run $(tools)/*.sh benches/*.sh
+	@$(logged) shellcheck $(bin)/shellcheck .ci/run $(tools)/*.sh benches/*.sh release/*.sh
 
 .PHONY: lint-yaml
 lint-yaml: $(venv)/.lint-installed ## yamllint
@@ -209,11 +239,12 @@ fmt: $(venv)/.lint-installed ## Format the Rust and the Python code
 schema: .need-schema ## The JSON Schema of the configuration, anew from the code
 	@cargo run --quiet --locked --bin schema >target/schema.json
 	@mv target/schema.json $(schema)
+	@python3 release/values_schema.py
 
 ##@ Machine
 
 .PHONY: deps
-deps: $(venv)/.installed $(venv)/.image-installed $(venv)/.lint-installed $(venv)/.docs-installed $(envoys) .need-deps ## Install beforehand what the targets install as they need it
+deps: $(venv)/.installed $(venv)/.image-installed $(venv)/.lint-installed $(venv)/.docs-installed $(venv)/.release-installed $(envoys) .need-deps ## Install beforehand what the targets install as they need it
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
@@ -237,6 +268,10 @@ $(venv)/.installed: tests/requirements.txt | $(bin)/python
 
 $(venv)/.image-installed: $(image)/requirements.txt | $(bin)/python
 	@$(logged) image-deps $(bin)/pip install -r $<
+	@touch $@
+
+$(venv)/.release-installed: tests/release/requirements.txt | $(bin)/python
+	@$(logged) release-deps $(bin)/pip install -r $<
 	@touch $@
 
 $(venv)/.lint-installed: $(tools)/requirements.txt | $(bin)/python

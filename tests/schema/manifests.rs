@@ -1,6 +1,6 @@
 //! The manifests, the schema that wraps them, and the line by which editors find it.
 
-use super::{FOLDER, read, schema_file, validator};
+use super::{FOLDER, read, schema_file, schema_value, validator};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fs;
@@ -92,4 +92,15 @@ fn each_manifest_with_a_configuration_names_the_schema() {
         let schema = schema_file("manifest.schema.json").canonicalize().unwrap();
         assert_eq!(named, has_one.then_some(schema), "{}", file.display());
     }
+}
+
+/// Helm reads one file, so the schema of the chart's values contains this one.
+#[test]
+fn the_values_of_the_chart_have_the_schema_of_the_configuration() {
+    let values = read(Path::new("charts/bluegreen/values.schema.json"));
+    let values: Value = serde_json::from_str(&values).expect("JSON");
+    let mut within = values["$defs"]["pluginConfig"].clone();
+    within.as_object_mut().expect("a schema").remove("$id");
+    let own = schema_value("pluginConfig.schema.json");
+    assert!(within == own, "make schema");
 }

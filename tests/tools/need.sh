@@ -10,7 +10,7 @@ Looks for each NEED. What is missing:
   docker-registry, prometheus    is unpacked below target, out of Debian's packages
   buildah, chromium, curl, debootstrap, h2load, valgrind
                                  is installed, if this is root and there is apt-get
-  cargo, cc, c++, python, wasm, kubectl, istioctl, KUBECONFIG
+  cargo, cc, c++, go, python, wasm, kubectl, istioctl, KUBECONFIG
                                  is up to you
 Then fails if something is missing all the same, or too old: says of each the version
 that is wanted, the one that was found, and what installs it. `wasm` is a Rust that
@@ -59,6 +59,11 @@ look() { # NEED: fails if it is missing
       how=('apt-get install g++')
       command -v c++ >/dev/null
       return
+      ;;
+    go)
+      oldest=1.26
+      found=$(version go version)
+      how=('https://go.dev/dl/')
       ;;
     python)
       what=python3 oldest=3.11

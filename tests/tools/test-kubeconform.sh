@@ -2,26 +2,16 @@
 # The command for pipelines of docs/configuration.md does what the page says.
 set -euo pipefail
 
-version=v0.8.0
-
 if [[ $# -gt 0 ]]; then
   echo "usage: test-kubeconform.sh
 
 Runs the command of docs/configuration.md and compares what it says, then runs it on
-all manifests, and on a wrong one. Builds kubeconform $version with Go, if there is
-none in the PATH."
+all manifests, and on a wrong one. Needs kubeconform: go-install.sh builds it."
   [[ $1 == --help ]] && exit || exit 2
 fi
 
 cd "$(dirname "$0")/../.."
 PATH=$PATH:$PWD/target/go
-if ! command -v kubeconform >/dev/null; then
-  if ! command -v go >/dev/null; then
-    echo "missing: kubeconform, or Go to build it: https://go.dev/dl/" >&2
-    exit 1
-  fi
-  GOBIN=$PWD/target/go go install "github.com/yannh/kubeconform/cmd/kubeconform@$version"
-fi
 
 block=$(sed -n '/^<!-- run by: make test-kubeconform -->$/,/^```$/p' docs/configuration.md | sed '1,2d;$d')
 command=$(head -n 1 <<<"$block")

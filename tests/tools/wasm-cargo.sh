@@ -14,7 +14,8 @@ machine gets into what it builds. Takes the first toolchain that works:
 WASM_TOOLCHAIN=rustup or =debian allows only that one.
 
 wasm-cargo.sh --check installs nothing: it fails if there is none and none could be
-installed either. --how says how to install one by hand.
+installed either. --how says how to install one by hand. --rustc says which compiler
+it is.
 TEXT
 }
 
@@ -115,6 +116,7 @@ flags+=(
   "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
   "--remap-path-prefix=$root=/bluegreen"
 )
+[[ $command != --rustc ]] || exec rustc --version --verbose
 log "$(rustc --version)"
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
 export CARGO_ENCODED_RUSTFLAGS
