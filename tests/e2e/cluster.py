@@ -30,6 +30,8 @@ EXAMPLE = FILES / "examples/blue-green"
 APPS = FILES / "tests/e2e/apps"
 PLUGINS = FILTER / "plugins.yaml"
 EXTENSIONS = FILTER / "traffic-extension/plugins.yaml"
+# The file of a release, which has all of it.
+INSTALL = FILES / "install.yaml"
 
 # An application outside of every rollout, and a gateway in front of the mesh's.
 DOCS = "docs"
@@ -294,15 +296,19 @@ def copy_files() -> None:
         text = text.replace("image: shop:", f"image: {registry()}/shop:")
         text = text.replace("image: proxy", f"image: {proxy}")
         text = text.replace("address: 192.0.2.1", f"address: {gateway_address()}")
-        # The two options of the plugins' file that the tests need.
-        text = re.sub(r"# ((identity|pin): \{(header|query): .*\})", r"\1", text)
-        file.write_text(text)
+        file.write_text(with_options(text))
+
+
+def with_options(text: str) -> str:
+    """The plugins' file with the two options that the tests need."""
+    return re.sub(r"# ((identity|pin): \{(header|query): .*\})", r"\1", text)
 
 
 def push_images() -> None:
     """Builds the filter's and the application's images, and pushes them."""
     make = ("make", "--no-print-directory", "push", tls_verify())
-    run(*make, f"IMAGE={registry()}/bluegreen:0.1.0")
+    said = run(*make, f"IMAGE={registry()}/bluegreen:0.1.0")
+    install(said.rpartition("url: ")[2].strip())
     tls = "--tls-verify=" + tls_verify().partition("=")[2]
     for version in VERSIONS:
         image = f"{registry()}/shop:{version}"
@@ -310,6 +316,20 @@ def push_images() -> None:
         run("buildah", "build", "--quiet", "--tag", image, folder)
         run("buildah", "push", "--quiet", tls, image)
         run("buildah", "rmi", image)
+
+
+def install(url: str) -> None:
+    """Makes install.yaml as a release does, and fills in the url where users do."""
+    made = run(sys.executable, ROOT / "release/install.py", url)
+    INSTALL.write_text(with_options(made))
+    for file in FILTER.rglob("*.yaml"):
+        text = file.read_text()
+        file.write_text(text.replace(f"oci://{registry()}/bluegreen:0.1.0", url))
+
+
+def with_tag(url: str, tag: str) -> str:
+    """The url of an image with a tag in the place of its digest."""
+    return f"{url.partition('@')[0]}:{tag}"
 
 
 def push_another(tag: str) -> None:

@@ -122,7 +122,7 @@ def example(labelled: None) -> str:
 @pytest.fixture(scope="module")
 def shop(example: str) -> None:
     """The shop at 70/30, and the filter on every proxy."""
-    said = cluster.apply(*cluster.ROUTING, cluster.PLUGINS)
+    said = cluster.apply(cluster.INSTALL)
     # Each test waits for what it takes back.
     if changes(example) or changes(said):
         cluster.wait_for_weights(70, 30)

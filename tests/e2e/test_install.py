@@ -103,6 +103,18 @@ def test_each_request_counts_once(proof: Proof) -> None:
     proof(f"responses to {USERS} requests counted, at each of two hops", USERS)
 
 
+def test_a_release_installs_the_same_by_its_digest(proof: Proof) -> None:
+    objects = kubectl("apply", "-f", cluster.INSTALL).splitlines()
+    assert sorted(objects) == sorted(kubectl("apply", "-f", FILTER).splitlines())
+    assert all(line.endswith(" unchanged") for line in objects), objects
+    proof("objects of a release's install.yaml", len(objects))
+    plugins = cluster.get("-n", SYSTEM, "wasmplugin")["items"]
+    [(name, digest)] = {tuple(each["spec"]["url"].split("@")) for each in plugins}
+    assert name == f"oci://{cluster.registry()}/bluegreen"
+    assert f"with tag {digest}" in cluster.log(SYSTEM, GATEWAY)
+    proof("by its digest the agents pulled", digest[: len("sha256:") + 8])
+
+
 def test_f_and_k_apply_the_same(proof: Proof) -> None:
     by_file = kubectl("apply", "-f", FILTER)
     by_kustomization = kubectl("apply", "-k", FILTER)

@@ -121,7 +121,7 @@ def test_a_new_tag_of_the_image_and_a_new_configuration(proof: Proof) -> None:
     cluster.push_another(NEXT)
 
     def newer(spec: cluster.Json) -> None:
-        spec["url"] = spec["url"].replace(":0.1.0", f":{NEXT}")
+        spec["url"] = cluster.with_tag(spec["url"], NEXT)
 
     def also_shorter(spec: cluster.Json) -> None:
         newer(spec)
