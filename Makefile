@@ -101,14 +101,14 @@ release: .release-check .need-release test test-release .release-files ## Its fi
 
 .PHONY: publish
 publish: .need-publish $(venv)/.image-installed .go-cosign .go-helm ## Push and sign them: make publish VERSION=0.1.0
-	@$(logged) --show '^(url|signed): ' publish release/publish.sh '$(VERSION)'
+	@$(logged) --show '^(url|signed): ' publish envoyfilter/release/publish.sh '$(VERSION)'
 
 # Before anything is built.
 .release-check: | $(bin)/python
-	@$(bin)/python release/check.py '$(VERSION)' '$(IMAGE)'
+	@$(bin)/python envoyfilter/release/check.py '$(VERSION)' '$(IMAGE)'
 
 .release-files: .release-check image
-	@$(logged) --show '^(target/release|url) ' release $(bin)/python release/build.py
+	@$(logged) --show '^(target/release|url) ' release $(bin)/python envoyfilter/release/build.py
 
 .programs: .go-cosign .go-helm .go-helm-3 .go-kubeconform
 
@@ -210,7 +210,7 @@ lint-rust: .need-lint-rust ## rustfmt, and clippy for this machine and for the m
 
 .PHONY: lint-shell
 lint-shell: $(venv)/.lint-installed ## shellcheck
-	@$(logged) shellcheck $(bin)/shellcheck .ci/run $(tools)/*.sh benches/*.sh release/*.sh
+	@$(logged) shellcheck $(bin)/shellcheck .ci/run $(tools)/*.sh benches/*.sh envoyfilter/release/*.sh
 
 .PHONY: lint-yaml
 lint-yaml: $(venv)/.lint-installed ## yamllint
@@ -239,7 +239,7 @@ fmt: $(venv)/.lint-installed ## Format the Rust and the Python code
 schema: .need-schema ## The JSON Schema of the configuration, anew from the code
 	@cargo run --quiet --locked --bin schema >target/schema.json
 	@mv target/schema.json $(schema)
-	@python3 release/values_schema.py
+	@python3 envoyfilter/release/values_schema.py
 
 ##@ Machine
 

@@ -320,7 +320,7 @@ def push_images() -> None:
 
 def install(url: str) -> None:
     """Makes install.yaml as a release does, and fills in the url where users do."""
-    made = run(sys.executable, ROOT / "release/install.py", url)
+    made = run(sys.executable, ROOT / "envoyfilter/release/install.py", url)
     INSTALL.write_text(with_options(made))
     for file in FILTER.rglob("*.yaml"):
         text = file.read_text()

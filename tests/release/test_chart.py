@@ -202,7 +202,7 @@ def test_wrong_values_are_refused(program: Path, values: str, said: str) -> None
 
 
 def test_the_schema_of_the_values_has_that_of_the_configuration() -> None:
-    run("python3", ROOT / "release/values_schema.py", "--check")
+    run("python3", ROOT / "envoyfilter/release/values_schema.py", "--check")
 
 
 def test_the_released_chart_needs_no_values(helm: Helm, release: Release) -> None:

@@ -83,10 +83,10 @@ def published(
     built = shutil.ignore_patterns("wasm", "postlink")
     shutil.copytree(release.project, project, symlinks=True, ignore=built)
     shutil.copy(folder / "cosign.key", project)
-    run("python3", project / "release/build.py", IMAGE=f"{host}/team/bluegreen")
+    run("python3", project / "envoyfilter/release/build.py", IMAGE=f"{host}/team/bluegreen")
     own = Release(project, project / "target/release" / VERSION)
     said = run(
-        project / "release/publish.sh",
+        project / "envoyfilter/release/publish.sh",
         VERSION,
         cwd=project,
         PATH=f"{GO}:{PATH}",

@@ -23,7 +23,7 @@ case ${1-} in
 esac
 version=$1
 
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 [[ ! -f ${COSIGN_KEY-} ]] || COSIGN_KEY=$(realpath "$COSIGN_KEY")
 python=$PWD/target/venv/bin/python
 push=$PWD/envoyfilter/image/push.py

@@ -9,7 +9,7 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "envoyfilter/schema/pluginConfig.schema.json"
 VALUES = ROOT / "charts/bluegreen/values.schema.json"
 

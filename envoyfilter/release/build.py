@@ -19,7 +19,7 @@ import install
 import provenance
 import sbom
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ("pluginConfig.schema.json", "manifest.schema.json")
 SUMS = "SHA256SUMS"
 

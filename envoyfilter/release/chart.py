@@ -8,7 +8,7 @@ from pathlib import Path
 
 import archive
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "charts/bluegreen"
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = "wasm32-wasip1"
 CRATE = re.compile(r"(\d+)(\S+) v(\S+)(?: \(.*\))?\|(.*)")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import install
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?")
 # A name that is none on Docker Hub, without tag and digest.
 IMAGE = re.compile(r"(localhost|[^/]*[.:][^/]*)/[^:@]+")
