@@ -70,6 +70,11 @@ def test_nothing_stands_in_the_way_of_the_tag(project: Release) -> None:
 
 def test_the_tests_come_before_the_files(project: Release) -> None:
     said = project.make("--dry-run", "release", f"VERSION={VERSION}")
-    steps = ("envoyfilter/release/check.py", "tests/envoy", "tests/release", "release/build.py")
+    steps = (
+        "envoyfilter/release/check.py",
+        "tests/envoy",
+        "tests/release",
+        "release/build.py",
+    )
     places = [said.index(step) for step in steps]
     assert places == sorted(places)

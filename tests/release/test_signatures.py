@@ -83,7 +83,11 @@ def published(
     built = shutil.ignore_patterns("wasm", "postlink")
     shutil.copytree(release.project, project, symlinks=True, ignore=built)
     shutil.copy(folder / "cosign.key", project)
-    run("python3", project / "envoyfilter/release/build.py", IMAGE=f"{host}/team/bluegreen")
+    run(
+        "python3",
+        project / "envoyfilter/release/build.py",
+        IMAGE=f"{host}/team/bluegreen",
+    )
     own = Release(project, project / "target/release" / VERSION)
     said = run(
         project / "envoyfilter/release/publish.sh",
