@@ -66,9 +66,9 @@ def test_the_registry_is_down_when_pods_start(
         proof("registry down, pods restarted: un-sticky answers", len(strays(running)))
         own_registry(True)
         # As the README says: proxies try again when the plugin changes.
-        change = ("annotate", "wasmplugin", "-l", "app=bluegreen", "fetch=again")
-        cluster.kubectl("-n", SYSTEM, *change)
         changed = time.monotonic()
+        change = ("annotate", "wasmplugin", "-l", "app=bluegreen", "--overwrite")
+        cluster.kubectl("-n", SYSTEM, *change, f"fetch={changed}")
         cluster.until("the filter runs again", is_sticky)
         proof("sticky again, after annotating", f"{time.monotonic() - changed:.1f} s")
         cluster.wait_for_filter()
