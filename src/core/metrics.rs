@@ -6,7 +6,6 @@
 //! `TAG=.=VALUE;.;` before the name.
 
 use super::route::Target;
-use super::targets::KnownTarget;
 use super::version::Version;
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
@@ -111,7 +110,9 @@ impl Code {
 #[derive(Debug)]
 pub struct Counted<'r> {
     /// The target of the request, which names rollout and version.
-    pub target: &'r KnownTarget,
+    pub target: Target<'r>,
+    /// The ids of that target's counters.
+    pub ids: &'r CounterIds,
     /// Why it went there.
     pub source: Source,
     /// The class of the response's status.
@@ -180,7 +181,7 @@ impl Counters {
         registry: &mut impl Registry,
         mut count: impl FnMut(CounterId),
     ) {
-        let ids = &counted.target.counters;
+        let ids = counted.ids;
         for place in counted.rejected.places() {
             let (Some(id), Some((_, reason))) = (ids.rejected.get(place), REASONS.get(place))
             else {
@@ -214,12 +215,12 @@ impl Counters {
     fn of_target(
         &mut self,
         id: &Cell<Option<CounterId>>,
-        target: &KnownTarget,
+        target: Target<'_>,
         registry: &mut impl Registry,
         name: impl Fn(&str, &str) -> String,
     ) -> Option<CounterId> {
         if id.get().is_none() {
-            id.set(self.defined(target.target(), registry, name));
+            id.set(self.defined(target, registry, name));
         }
         id.get()
     }
@@ -301,14 +302,9 @@ mod tests {
         fn count(&mut self, header: &str, source: Source, status: &str, reasons: &[Reason]) {
             let mut rejected = Reasons::default();
             reasons.iter().for_each(|reason| rejected.add(*reason));
-            let counted = Counted {
-                target: self
-                    .targets
-                    .know(Route::of_header(header.as_bytes()).target),
-                source,
-                code: Code::of_status(Some(status.as_bytes())),
-                rejected,
-            };
+            let target = Route::of_header(header.as_bytes()).target;
+            let code = Code::of_status(Some(status.as_bytes()));
+            let counted = self.targets.know(target).counted(source, code, rejected);
             let mut ids = Vec::new();
             self.counters
                 .each(&counted, &mut self.proxy, |id| ids.push(id));

@@ -1,7 +1,7 @@
 //! What a VM keeps at hand of the targets of its requests: the version behind each, and
 //! the ids of its counters, so that a response needs to take no name to pieces.
 
-use super::metrics::CounterIds;
+use super::metrics::{Code, Counted, CounterIds, Reasons, Source};
 use super::route::Target;
 use super::version::{OwnedVersion, Version};
 use rustc_hash::FxHashMap;
@@ -18,8 +18,7 @@ pub struct Targets(FxHashMap<u64, KnownTarget>);
 pub struct KnownTarget {
     bytes: Box<[u8]>,
     version: Option<OwnedVersion>,
-    /// The ids of its counters, as far as they have been needed.
-    pub counters: CounterIds,
+    ids: CounterIds,
 }
 
 impl Targets {
@@ -43,7 +42,7 @@ impl KnownTarget {
         Self {
             bytes: target.bytes().into(),
             version: target.version().map(Version::to_owned),
-            counters: CounterIds::default(),
+            ids: CounterIds::default(),
         }
     }
 
@@ -57,6 +56,18 @@ impl KnownTarget {
     #[must_use]
     pub fn version(&self) -> Option<Version<'_>> {
         self.version.as_ref().map(OwnedVersion::borrow)
+    }
+
+    /// Returns a response to a request that went there, to be counted.
+    #[must_use]
+    pub fn counted(&self, source: Source, code: Code, rejected: Reasons) -> Counted<'_> {
+        Counted {
+            target: self.target(),
+            ids: &self.ids,
+            source,
+            code,
+            rejected,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The names that pages and manifests share with the code, and with each other.
 
 use bluegreen::core::metrics::{
-    self, CONFIG_REJECTED, Code, Counted, CounterId, Counters, REASONS, Reasons, Registry, SOURCES,
+    self, CONFIG_REJECTED, Code, CounterId, Counters, REASONS, Reasons, Registry, SOURCES,
 };
 use bluegreen::core::route::Route;
 use bluegreen::core::targets::Targets;
@@ -63,13 +63,9 @@ pub(crate) fn counter_names() -> BTreeSet<String> {
     let (mut targets, mut counters) = (Targets::default(), Counters::default());
     for (source, _) in SOURCES {
         for status in ["101", "200", "302", "404", "503"] {
-            let counted = Counted {
-                target: targets.know(Route::of_header(ROUTE).target),
-                source,
-                code: Code::of_status(Some(status.as_bytes())),
-                rejected,
-            };
-            counters.each(&counted, &mut names, |_| {});
+            let code = Code::of_status(Some(status.as_bytes()));
+            let target = targets.know(Route::of_header(ROUTE).target);
+            counters.each(&target.counted(source, code, rejected), &mut names, |_| {});
         }
     }
     names.0.insert(CONFIG_REJECTED.to_owned());

@@ -8,13 +8,24 @@ mod response;
 mod user;
 
 pub use pinned::PinValue;
-pub use request::{Caller, RequestDecision, request};
+pub use request::{RequestDecision, request};
 pub use response::{ResponseDecision, response};
 
+use super::host::ServiceNames;
 use super::identity::CookieId;
 use super::metrics::{Reasons, Source};
 use super::pin::PinName;
 use super::rollouts::Place;
+
+/// Who sends requests to a proxy.
+#[derive(Debug, Clone, Copy)]
+pub enum Caller<'p> {
+    /// Strangers, at a gateway: their buckets never count, and they get cookies.
+    Stranger,
+    /// Workloads, at a client: their buckets count, and their pins may be meant for
+    /// another service. They call Services by these names, where the proxy knows them.
+    Workload(Option<&'p ServiceNames>),
+}
 
 /// What to do with a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! What a request's pin comes to: a version, for this proxy and those behind it.
 
-use super::request::Caller;
-use super::{Edit, PinCookie};
+use super::{Caller, Edit, PinCookie};
 use crate::core::config::Settings;
 use crate::core::headers::{Found, Headers};
 use crate::core::metrics::Source;

@@ -3,25 +3,15 @@
 
 use super::pinned::{Pin, PinValue};
 use super::user::User;
-use super::{Edit, Memory, Stranger};
+use super::{Caller, Edit, Memory, Stranger};
 use crate::core::bucket::Bucket;
 use crate::core::config::{Config, IdentityCookie, Settings};
 use crate::core::headers::{Found, Headers};
-use crate::core::host::{self, ServiceNames};
+use crate::core::host;
 use crate::core::identity::CookieId;
 use crate::core::metrics::{Reason, Reasons};
 use crate::core::request_cookies::RequestCookies;
 use std::cell::LazyCell;
-
-/// Who sends requests to a proxy.
-#[derive(Debug, Clone, Copy)]
-pub enum Caller<'p> {
-    /// Strangers, at a gateway: their buckets never count, and they get cookies.
-    Stranger,
-    /// Workloads, at a client: their buckets count, and their pins may be meant for
-    /// another service. They call Services by these names, where the proxy knows them.
-    Workload(Option<&'p ServiceNames>),
-}
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]

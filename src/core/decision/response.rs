@@ -70,12 +70,7 @@ pub fn response<'r>(
             }
             _ => Vec::new(),
         },
-        counted: Counted {
-            target,
-            source: memory.source,
-            code,
-            rejected,
-        },
+        counted: target.counted(memory.source, code, rejected),
     })
 }
 
