@@ -19,6 +19,9 @@ SPLITS: dict[str, dict[str, int]] = {
     "thousand": {"v1": 1, "v2": 998, "v3": 1},
     "ten-thousand": {"v2": 5001, "v1": 0, "v3": 4999},
 }
+# Less than a percent: 20 users of these, give or take what chance does.
+RARE = {"v1": 9999, "v2": 1}
+RARE_USERS = 200_000
 RAMP = [0, 1, 100, 500, 501, 999, 1000]
 USERS = 250
 VERSIONS = ("v1", "v2", "v3")
@@ -34,15 +37,19 @@ class Gateways:
 
     def ask(self, listener: str, *headers: tuple[str, str]) -> client.Response:
         """What a gateway or a client with these weights answers."""
-        request: Headers = [(":method", b"GET"), (":path", b"/"), (":authority", SALT)]
-        request += [(name, value.encode()) for name, value in headers]
-        return client.http1(self.ports[listener], request)
+        return client.http1(self.ports[listener], asking(*headers))
 
     def version(self, listener: str, *headers: tuple[str, str]) -> str:
         """The version that answered, by its body, which the tag must agree with."""
         answer = self.ask(listener, *headers)
         assert dict(answer.headers)["x-served-version"] == answer.body
         return answer.body.decode()
+
+
+def asking(*headers: tuple[str, str]) -> Headers:
+    """A request with these headers."""
+    request: Headers = [(":method", b"GET"), (":path", b"/"), (":authority", SALT)]
+    return request + [(name, value.encode()) for name, value in headers]
 
 
 @pytest.fixture(scope="module", params=versions())
@@ -53,7 +60,7 @@ def gateways(request: pytest.FixtureRequest) -> Iterator[Gateways]:
     ramp = {f"ramp-{weight}": {"v1": 1000 - weight, "v2": weight} for weight in RAMP}
     for role in ("gateway", "client"):
         plugin = istio.plugin(istio.wasm(module(), {"role": role}))
-        for name, weights in (SPLITS | ramp).items():
+        for name, weights in (SPLITS | ramp | {"rare": RARE}).items():
             clusters = {istio.subset_cluster(v): n for v, n in weights.items()}
             route = istio.weighted_route(clusters)
             listener = istio.listener(f"{role}-{name}", "outbound", [route], [plugin])
@@ -77,6 +84,28 @@ def test_a_user_is_served_by_the_bucket_modulo_the_sum(
         due = bucket.picked(bucket.of(user.encode(), SALT), SPLITS[split])
         cookie = ("cookie", f"bluegreen-id={user}")
         assert gateways.version(f"gateway-{split}", cookie) == due, user
+
+
+@pytest.mark.parametrize("gateways", versions()[-1:], indirect=True)
+def test_one_user_of_ten_thousand_is_served_by_another_version(
+    gateways: Gateways,
+) -> None:
+    random = Random(0)
+    users = [f"{random.getrandbits(64):016x}" for _ in range(RARE_USERS)]
+    due = {
+        user
+        for user in users
+        if bucket.picked(bucket.of(user.encode(), SALT), RARE) == "v2"
+    }
+    assert 10 < len(due) < 40, "this many by chance"
+    requests = (asking(("cookie", f"bluegreen-id={user}")) for user in users)
+    answers = client.http1_in_a_row(gateways.ports["gateway-rare"], requests)
+    served = {
+        user
+        for user, answer in zip(users, answers, strict=True)
+        if answer.body == b"v2"
+    }
+    assert served == due
 
 
 @pytest.mark.parametrize("split", SPLITS)

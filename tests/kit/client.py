@@ -1,8 +1,10 @@
 """HTTP clients that send what they are told, odd bytes and repeats included."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import BinaryIO
 
 import h2.config
 import h2.connection
@@ -12,6 +14,9 @@ from kit import ports
 from kit.upstream import Headers, read_headers
 
 SECONDS = 10
+
+# How many requests go out before the first of their answers is read.
+AHEAD = 100
 
 
 @dataclass
@@ -29,10 +34,24 @@ def http1(port: int, headers: Headers) -> Response:
     """One request over HTTP/1.1; the pseudo headers say its first line and host."""
     with _connect(port) as connection, connection.makefile("rb") as answer:
         connection.sendall(http1_bytes(headers))
-        status = answer.readline().split()[1]
-        received = read_headers(answer.readline)
-        length = dict(received).get("content-length", b"0")
-        return Response([(":status", status), *received], answer.read(int(length)))
+        return _http1_answer(answer)
+
+
+def http1_in_a_row(port: int, requests: Iterable[Headers]) -> Iterator[Response]:
+    """Many requests over one connection of HTTP/1.1, some ahead of their answers."""
+    with _connect(port) as connection, connection.makefile("rb") as answers:
+        rest = iter(requests)
+        while ahead := list(islice(rest, AHEAD)):
+            connection.sendall(b"".join(map(http1_bytes, ahead)))
+            for _ in ahead:
+                yield _http1_answer(answers)
+
+
+def _http1_answer(answers: BinaryIO) -> Response:
+    status = answers.readline().split()[1]
+    received = read_headers(answers.readline)
+    length = dict(received).get("content-length", b"0")
+    return Response([(":status", status), *received], answers.read(int(length)))
 
 
 def http1_bytes(headers: Headers) -> bytes:
