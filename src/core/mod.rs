@@ -24,12 +24,10 @@ pub mod cookie;
 pub mod decision;
 pub mod headers;
 pub mod history;
-
 pub mod host;
 pub mod identity;
 pub mod metrics;
 pub mod pin;
-
 mod request_cookies;
 pub mod role;
 pub mod rollouts;
