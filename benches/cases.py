@@ -14,6 +14,7 @@ BENCH = ROOT / "target/bench"
 HERE = ROOT / "benches"
 
 VERSIONS = ("blue", "green")
+SERVICES = tuple(f"shop-{version}" for version in VERSIONS)
 BUCKET = "x-bluegreen-bucket"
 PIN = "x-version-pin"
 
@@ -194,6 +195,7 @@ def proxies() -> dict[str, Proxy]:
     two_parts = {" %METADATA(ROUTE:istio:config)%": ""}
     by_host = {each.partition(".")[0]: {"hosts": [each]} for each in HOSTS}
     first = dict([*by_host.items()][:1])
+    named = plugin(side="named", routes="named")
     every = [
         Proxy(
             "native",
@@ -202,6 +204,7 @@ def proxies() -> dict[str, Proxy]:
                 "alone": [],
                 "inbound": [],
                 "hash": [],
+                "named": [],
                 "mutation": [header_mutation()],
             },
         ),
@@ -220,6 +223,8 @@ def proxies() -> dict[str, Proxy]:
         gateway_proxy("gateway-query", pin={"query": "version-pin"}),
         gateway_proxy("by-host-1", rollouts=first),
         gateway_proxy("by-host-256", rollouts=by_host),
+        Proxy("named", {each: [named] for each in ("named", "outside")}),
+        Proxy("named-client", {"named": [named]}, SIDECAR),
         Proxy("client", {"outbound": [plugin()]}, SIDECAR, sidecar),
         Proxy("server", {"inbound": [plugin("server", "server")]}, SIDECAR, sidecar),
         Proxy(
@@ -246,6 +251,7 @@ def bootstrap(proxy: Proxy, upstream: int) -> Json:
         istio.manager_of(listener).update(proxy.manager)
         listeners.append(listener)
     names = [istio.subset_cluster(version) for version in VERSIONS]
+    names += map(istio.service_cluster, SERVICES)
     clusters = [istio.cluster(name, upstream) for name in [*names, "inbound|80||"]]
     if "hash" in proxy.listeners:
         hashing = [istio.cluster(hash_cluster(each), upstream) for each in VERSIONS]
@@ -263,12 +269,17 @@ def hash_cluster(version: str) -> str:
 
 
 def routes(listener: str) -> list[Json]:
-    """Those of a sidecar's inbound side, or those of a VirtualService.
+    """Those of a sidecar's inbound side, of HTTPRoutes, or of a VirtualService.
 
     A request header that is set makes Envoy look for the route anew, so each pin
     route above the weighted one costs; `alone` has none. The routes of `outside` do
     not take part.
     """
+    if listener == "named":
+        services = map(istio.service_cluster, SERVICES)
+        weights = dict(zip(services, (70, 30), strict=True))
+        name = "bluegreen.shop-blue-70.shop-green-30"
+        return [*istio.version_routes(SERVICES), istio.stating_route(name, weights)]
     if listener == "inbound":
         return [istio.route("default", {"route": {"cluster": "inbound|80||"}})]
     subset = hash_cluster if listener == "hash" else istio.subset_cluster
@@ -343,7 +354,7 @@ class Case:
     @property
     def base(self) -> "Case":
         """The same request on such routes, with nothing but the router."""
-        plain = self.listener in ("inbound", "alone")
+        plain = self.listener in ("inbound", "alone", "named")
         listener = self.listener if plain else "outbound"
         title = f"{listener}: {self.request}, {self.path}"
         key = slug(f"router {title}")
@@ -397,6 +408,25 @@ def client(
 ) -> Case:
     """A row of our filter as client."""
     return Case(key, title, proxy, source=source, tag=True, **how)
+
+
+def named(
+    key: str,
+    title: str,
+    source: str = COOKIE,
+    request: str = "returning",
+    limit: float | None = None,
+    path: str = SILENT,
+) -> Case:
+    """A row of our filter as gateway, where routes state their weights."""
+    return gateway(
+        *(key, title, source),
+        proxy="named",
+        listener="named",
+        request=request,
+        path=path,
+        limit=limit and Limit(limit),
+    )
 
 
 def outside(key: str, title: str, proxy: str, **how: object) -> Case:
@@ -528,6 +558,23 @@ GROUPS = {
             request="bucket",
         ),
         Case(*("auto-inbound", "auto, inbound", "auto"), listener="inbound", tag=True),
+    ],
+    "Routes whose names state their weights": [
+        outside(
+            *("named-outside", "a route that does not take part", "named"),
+            listener="outside",
+            limit=Limit(0.13),
+        ),
+        named("named", "returning user", limit=0.36),
+        named("named-tagged", "the upstream tags", limit=0.31, path=TAGGED),
+        named("named-new-others", "new user with other cookies", MINTED, "new, others"),
+        named("named-pinned", "pinned by header", "pin-header", "pinned"),
+        client(
+            *("named-client", "client, bucket of the caller", "bucket-header"),
+            proxy="named-client",
+            listener="named",
+            request="bucket",
+        ),
     ],
     # Envoy's part alone, on routes that take part.
     "The route header": [

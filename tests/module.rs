@@ -28,6 +28,7 @@ fn it_imports_what_the_job_needs_and_no_more() {
         "env.proxy_define_metric",
         "env.proxy_get_buffer_bytes",
         "env.proxy_get_header_map_pairs",
+        "env.proxy_get_header_map_value",
         "env.proxy_get_metric",
         "env.proxy_get_property",
         "env.proxy_get_shared_data",
@@ -211,8 +212,8 @@ fn a_wrong_first_configuration_is_told_once_and_inert_everywhere() {
             INERT,
             "error: bluegreen: rollouts.a.hosts[0]: \"a b\" is not a host (a name such as \
              shop.example or *.shop.example, without a port)",
-            "error: bluegreen: rolouts: \"rolouts\" is not a field here (role, bucketHeader, \
-             routeHeader, identity, pin, tag, rollouts)",
+            "error: bluegreen: rolouts: \"rolouts\" is not a field here (role, routes, \
+             bucketHeader, routeHeader, identity, pin, tag, rollouts)",
         ]
     );
     threads.configure(GOOD, true);

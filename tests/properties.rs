@@ -9,6 +9,7 @@ use bluegreen::core::identity::CookieId;
 use bluegreen::core::pin::{self, PinRequest};
 use bluegreen::core::rollouts::{Rollouts, Scope};
 use bluegreen::core::route::Route;
+use bluegreen::core::route_name::RouteName;
 use bluegreen::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
 use bluegreen::core::version::Version;
 use proptest::prelude::*;
@@ -100,6 +101,40 @@ proptest! {
             .collect();
         prop_assert!(versions.is_sorted(), "{:?}", versions);
         prop_assert_eq!((versions.first(), versions.last()), (Some(&0), Some(&1)));
+    }
+
+    #[test]
+    fn a_route_that_states_weights_picks_as_envoy_does(
+        bucket: u64,
+        weights in prop::collection::vec(prop_oneof![Just(0), 1..100_u32, any::<u32>()], 1..=16),
+    ) {
+        let stated: Vec<String> = weights
+            .iter()
+            .enumerate()
+            .map(|(place, weight)| format!("shop-v{place}-{weight}"))
+            .collect();
+        let name = format!("bluegreen.{}", stated.join("."));
+        let weights: Vec<u64> = weights.into_iter().map(u64::from).collect();
+        let is_short = name.len() <= RouteName::LONGEST;
+        match RouteName::of(name.as_bytes()) {
+            RouteName::States(found) => {
+                let expected = picked(bucket, &weights);
+                let bucket = Bucket::parse(bucket.to_string().as_bytes()).unwrap();
+                prop_assert_eq!(found.pick(bucket), Some(expected));
+            }
+            RouteName::IsMisspelled => {
+                prop_assert!(!is_short || weights.iter().sum::<u64>() == 0, "{name}");
+            }
+            RouteName::IsOfOthers => prop_assert!(false, "{name}"),
+        }
+    }
+
+    #[test]
+    fn no_name_of_a_route_is_too_odd(name in prop::collection::vec(any::<u8>(), 0..300)) {
+        let ours = [RouteName::PREFIX, &name].concat();
+        prop_assert!(RouteName::of(&ours) != RouteName::IsOfOthers);
+        let is_ours = name.starts_with(RouteName::PREFIX);
+        prop_assert_eq!(RouteName::of(&name) == RouteName::IsOfOthers, !is_ours);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! what they link to and name exists; the configurations and routes in them are good.
 
 use bluegreen::core::bucket::Bucket;
-use bluegreen::core::config::{self, ConfigErrors};
+use bluegreen::core::config::{self, ConfigErrors, VERSION_HEADER};
 use bluegreen::core::host::LONGEST_NAME;
 use bluegreen::core::metrics::{MOST_SERIES, REASONS, SOURCES};
 use bluegreen::core::pin::PinName;
@@ -455,6 +455,7 @@ fn headers_metrics_and_labels_that_are_named_exist() {
         &*defaults.route_header,
         defaults.mesh.pin_header(),
         &*defaults.mesh.tag.header,
+        VERSION_HEADER,
     ]);
     let labels = labels_of(&counter_names());
     // Recorded series, such as bluegreen:error_share:rate5m, are the rules' own.

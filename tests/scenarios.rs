@@ -7,11 +7,13 @@
 mod host;
 mod table;
 
-use bluegreen::core::config::{self, Config};
-use bluegreen::core::decision::{self, Caller, Edit, Memory, PinValue};
+use bluegreen::core::config::{self, Config, Routes, VERSION_HEADER};
+use bluegreen::core::decision::{self, Caller, Edit, Memory, PinValue, RouteDecision};
 use bluegreen::core::host::ServiceNames;
-use bluegreen::core::metrics::{CounterId, Counters, Registry};
+use bluegreen::core::metrics::{CounterId, Counters, Reason, Registry};
+use bluegreen::core::named_routes::NamedRoutes;
 use bluegreen::core::role::{Placement, Role};
+use bluegreen::core::route::Target;
 use bluegreen::core::targets::Targets;
 use bluegreen::core::{cache_control, headers};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -20,7 +22,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use table::{Direction, Headers, Hop, Outcome, RouteKind, Row};
+use table::{Direction, Headers, Hop, Outcome, Properties, RouteKind, Row};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -60,10 +62,10 @@ fn judge(row: &Row, outcome: &Outcome, calls: Option<Vec<String>>) -> Result<(),
 trait World: Sized {
     /// Starts it for a hop; an error says why its configuration is wrong.
     fn start(hop: &Hop) -> Result<Self, Failed>;
-    /// Lets the filter change the headers of a request.
-    fn request(&mut self, headers: Headers) -> Headers;
+    /// Lets the filter change the headers of a request, of which Envoy says this besides.
+    fn request(&mut self, headers: Headers, properties: Properties) -> Headers;
     /// Lets the filter change the headers of the response to it.
-    fn response(&mut self, headers: Headers) -> Headers;
+    fn response(&mut self, headers: Headers, properties: Properties) -> Headers;
     /// The counters that grew.
     fn counts(&self) -> BTreeMap<String, u64>;
 }
@@ -77,7 +79,7 @@ fn play<W: World>(row: &Row) -> Result<(Outcome, W), Failed> {
         .map(|hop| W::start(&hop).map(|world| (hop, world)))
         .transpose()?;
     if let Some((_, front)) = &mut front {
-        request = front.request(request);
+        request = front.request(request, Properties::default());
         outcome.between.clone_from(&request);
     }
     let own = row.own();
@@ -86,19 +88,21 @@ fn play<W: World>(row: &Row) -> Result<(Outcome, W), Failed> {
     let runs = own.route != RouteKind::Unnamed;
     let from_front = request.clone();
     if runs {
-        request = world.request(request);
+        let properties = own.properties(&request);
+        request = world.request(request, properties);
     }
     outcome.upstream.clone_from(&request);
     let upstream = row.route(&request);
     outcome.version = upstream.version;
     let mut response = upstream.response;
     if runs {
-        response = world.response(response);
+        response = world.response(response, upstream.properties);
     }
     own.unmark(&mut response);
     outcome.counts = world.counts();
     if let Some((hop, front)) = &mut front {
-        response = front.response(Row::behind_front(hop, &from_front, response));
+        let marked = Row::behind_front(hop, &from_front, response);
+        response = front.response(marked, Properties::default());
         hop.unmark(&mut response);
         for (name, count) in front.counts() {
             *outcome.counts.entry(name).or_default() += count;
@@ -168,14 +172,16 @@ impl World for Module {
         })
     }
 
-    fn request(&mut self, headers: Headers) -> Headers {
+    fn request(&mut self, headers: Headers, properties: Properties) -> Headers {
+        self.say(properties);
         self.stream = self.vm.stream(self.root);
         self.vm.state().request = headers;
         self.vm.request(self.stream);
         self.vm.state().request.clone()
     }
 
-    fn response(&mut self, headers: Headers) -> Headers {
+    fn response(&mut self, headers: Headers, properties: Properties) -> Headers {
+        self.say(properties);
         self.vm.state().response = headers;
         self.vm.response(self.stream);
         self.vm.end(self.stream);
@@ -189,6 +195,23 @@ impl World for Module {
     }
 }
 
+impl Module {
+    /// What Envoy says of the stream from now on.
+    fn say(&self, properties: Properties) {
+        let all = &mut self.proxy.borrow_mut().properties;
+        for (path, value) in [
+            ("xds.route_name", properties.route_name),
+            ("xds.cluster_name", properties.cluster),
+            ("response.code_details", properties.code_details),
+        ] {
+            match value {
+                Some(value) => all.insert(path.to_owned(), value),
+                None => all.remove(path),
+            };
+        }
+    }
+}
+
 // -- The core -----------------------------------------------------------------------
 
 /// The core with the fewest lines around it that make a proxy.
@@ -198,6 +221,7 @@ struct Core {
     services: Option<ServiceNames>,
     own_version: Option<String>,
     memory: Option<Memory>,
+    named_routes: NamedRoutes,
     targets: Targets,
     counters: Counters,
     tally: Tally,
@@ -221,6 +245,7 @@ impl World for Core {
             services: ServiceNames::of_node(node),
             own_version: label.and_then(|label| config::label_value(label.as_bytes())),
             memory: None,
+            named_routes: NamedRoutes::default(),
             targets: Targets::default(),
             counters: Counters::default(),
             tally: Tally::default(),
@@ -228,21 +253,41 @@ impl World for Core {
         })
     }
 
-    fn request(&mut self, mut request: Headers) -> Headers {
+    fn request(&mut self, mut request: Headers, properties: Properties) -> Headers {
         let caller = match self.role {
             Role::Server => return request,
             Role::Gateway => Caller::Stranger,
             Role::Client => Caller::Workload(self.services.as_ref()),
         };
+        let mut named = None;
+        if self.config.routes == Routes::Named {
+            if matches!(caller, Caller::Stranger) {
+                edit(&mut request, VERSION_HEADER, Edit::<&str>::Remove);
+            }
+            match decision::route(&properties, &mut self.named_routes) {
+                RouteDecision::TakesPart(request) => named = Some(request),
+                RouteDecision::IsOfOthers => return request,
+                RouteDecision::IsMisspelled => {
+                    let cluster = properties.cluster.unwrap_or_default();
+                    let target = self.targets.know(Target::new(&cluster));
+                    let counted = target.rejected(Reason::RouteName);
+                    let (counters, tally) = (&mut self.counters, &mut self.tally);
+                    tally.count(|tally, count| counters.each_rejected(&counted, tally, count));
+                    return request;
+                }
+            }
+        }
         let all = headers::Headers::new(host::serialized(&request).into());
-        let decision =
-            decision::request(&self.config, caller, &all, || Some(0x5eed_0000_1111_2222));
+        let random = || Some(0x5eed_0000_1111_2222);
+        let decision = decision::request(&self.config, caller, &all, named, random);
         let settings = self.config.settings(decision.memory.settings());
         let pin = decision.pin.as_ref().map(PinValue::bytes);
         edit(&mut request, settings.pin_header(), pin);
         let mut digits = itoa::Buffer::new();
         let bucket = decision.bucket.map(|bucket| bucket.digits(&mut digits));
         edit(&mut request, &self.config.bucket_header, bucket);
+        let version = decision.version.as_ref().map(|name| &**name);
+        edit(&mut request, VERSION_HEADER, version);
         if let Some(line) = decision.cookie {
             edit(&mut request, "cookie", Edit::Set(line));
         }
@@ -250,7 +295,7 @@ impl World for Core {
         request
     }
 
-    fn response(&mut self, mut response: Headers) -> Headers {
+    fn response(&mut self, mut response: Headers, properties: Properties) -> Headers {
         let Some(memory) = self.memory.take() else {
             if let Some(own) = &self.own_version {
                 edit(
@@ -262,8 +307,8 @@ impl World for Core {
             return response;
         };
         let all = headers::Headers::new(host::serialized(&response).into());
-        let Some(decision) = decision::response(&self.config, &memory, &all, &mut self.targets)
-        else {
+        let (config, targets) = (&self.config, &mut self.targets);
+        let Some(decision) = decision::response(config, &memory, &all, &properties, targets) else {
             return response;
         };
         let settings = self.config.settings(memory.settings());
@@ -277,13 +322,9 @@ impl World for Core {
         }
         let cookies = decision.cookies.into_iter();
         response.extend(cookies.map(|line| ("set-cookie".to_owned(), line)));
-        let mut ids = Vec::new();
-        self.counters
-            .each(&decision.counted, &mut self.tally, |id| ids.push(id));
-        for id in ids {
-            let name = self.tally.names[id as usize].clone();
-            *self.tally.counts.entry(name).or_default() += 1;
-        }
+        let counters = &mut self.counters;
+        self.tally
+            .count(|tally, count| counters.each(&decision.counted, tally, count));
         response
     }
 
@@ -309,6 +350,18 @@ fn edit(headers: &mut Headers, name: &str, edit: Edit<impl Into<Vec<u8>>>) {
 struct Tally {
     names: Vec<String>,
     counts: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Counts what `each` shows.
+    fn count(&mut self, each: impl FnOnce(&mut Self, &mut dyn FnMut(CounterId))) {
+        let mut ids = Vec::new();
+        each(self, &mut |id| ids.push(id));
+        for id in ids {
+            let name = self.names[id as usize].clone();
+            *self.counts.entry(name).or_default() += 1;
+        }
+    }
 }
 
 impl Registry for Tally {

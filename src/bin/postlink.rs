@@ -28,11 +28,12 @@ const EXPORTS: [(&str, &str); 8] = [
 ];
 
 /// All that the module may import, by module and name.
-const IMPORTS: [(&str, &str); 16] = [
+const IMPORTS: [(&str, &str); 17] = [
     ("env", "proxy_log"),
     ("env", "proxy_set_effective_context"),
     ("env", "proxy_get_buffer_bytes"),
     ("env", "proxy_get_header_map_pairs"),
+    ("env", "proxy_get_header_map_value"),
     ("env", "proxy_add_header_map_value"),
     ("env", "proxy_replace_header_map_value"),
     ("env", "proxy_remove_header_map_value"),

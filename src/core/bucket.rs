@@ -3,6 +3,7 @@
 
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
+use std::num::NonZeroU64;
 
 /// The number that Envoy takes modulo the sum of the weights, to pick by the cumulative
 /// weights in the order of the destinations (`weighted_clusters.header_name`).
@@ -49,6 +50,13 @@ impl Bucket {
         };
         let number = value.iter().try_fold(0, add)?;
         (fits && is_plain).then_some(Self(number))
+    }
+
+    /// Returns its place below the sum of the weights: the cumulative weight that is the
+    /// first above it is the one that is picked.
+    #[must_use]
+    pub fn place(self, sum: NonZeroU64) -> u64 {
+        self.0 % sum
     }
 
     /// Returns its decimal digits, in `buffer`.

@@ -50,18 +50,25 @@ pub enum Reason {
     PinMalformed,
     /// A pinned request that another version answered.
     PinNotRouted,
+    /// A pin for no backend of a route whose name states weights.
+    PinUnknownVersion,
     /// Identity cookies, none of them well-formed.
     CookieMalformed,
     /// A caller's bucket that is not one plain number of 64 bits.
     BucketHeader,
+    /// A route's name that begins as one that states weights, and states none, or those of
+    /// another day.
+    RouteName,
 }
 
 /// The reasons with their labels.
-pub const REASONS: [(Reason, &str); 4] = [
+pub const REASONS: [(Reason, &str); 6] = [
     (Reason::PinMalformed, "pin-malformed"),
     (Reason::PinNotRouted, "pin-not-routed"),
+    (Reason::PinUnknownVersion, "pin-unknown-version"),
     (Reason::CookieMalformed, "cookie-malformed"),
     (Reason::BucketHeader, "bucket-header"),
+    (Reason::RouteName, "route-name"),
 ];
 
 /// The reasons that one stream has met.
@@ -74,6 +81,13 @@ impl Reasons {
         for (met, (row, _)) in self.0.iter_mut().zip(REASONS) {
             *met |= row == reason;
         }
+    }
+
+    /// Returns whether a reason was met.
+    #[must_use]
+    pub fn has(self, reason: Reason) -> bool {
+        let mut all = self.0.into_iter().zip(REASONS);
+        all.any(|(met, (row, _))| met && row == reason)
     }
 
     /// Returns the reasons in the order of [`REASONS`], by their places there.
@@ -181,18 +195,8 @@ impl Counters {
         registry: &mut impl Registry,
         mut count: impl FnMut(CounterId),
     ) {
+        self.each_rejected(counted, registry, &mut count);
         let ids = counted.ids;
-        for place in counted.rejected.places() {
-            let (Some(id), Some((_, reason))) = (ids.rejected.get(place), REASONS.get(place))
-            else {
-                continue;
-            };
-            let name = |rollout: &str, _: &str| {
-                format!("bg_rollout=.={rollout};.;bg_reason=.={reason};.;bluegreen_rejected_total")
-            };
-            self.of_target(id, counted.target, registry, name)
-                .map(&mut count);
-        }
         let mut sources = SOURCES.iter().zip(&ids.responses);
         let of_source = sources.find(|((source, _), _)| *source == counted.source);
         let Code(code) = counted.code;
@@ -207,6 +211,27 @@ impl Counters {
             };
             self.of_target(id, counted.target, registry, name)
                 .map(count);
+        }
+    }
+
+    /// Shows `count` the counters of what was rejected, and of no response.
+    pub fn each_rejected(
+        &mut self,
+        counted: &Counted<'_>,
+        registry: &mut impl Registry,
+        mut count: impl FnMut(CounterId),
+    ) {
+        let ids = counted.ids;
+        for place in counted.rejected.places() {
+            let (Some(id), Some((_, reason))) = (ids.rejected.get(place), REASONS.get(place))
+            else {
+                continue;
+            };
+            let name = |rollout: &str, _: &str| {
+                format!("bg_rollout=.={rollout};.;bg_reason=.={reason};.;bluegreen_rejected_total")
+            };
+            self.of_target(id, counted.target, registry, name)
+                .map(&mut count);
         }
     }
 

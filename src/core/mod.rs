@@ -2,6 +2,9 @@
 //! global.
 //!
 //! ```text
+//! decision::route      named_routes     does its name state weights
+//!                      route_name       and which
+//!
 //! decision::request    rollouts         which settings hold
 //!                      pin              does a tester ask for a version
 //!                      request_cookies  who is the user: header, cookie, or
@@ -27,11 +30,14 @@ pub mod history;
 pub mod host;
 pub mod identity;
 pub mod metrics;
+pub mod named_routes;
 pub mod pin;
+pub mod properties;
 mod request_cookies;
 pub mod role;
 pub mod rollouts;
 pub mod route;
+pub mod route_name;
 pub mod set_cookie;
 pub mod targets;
 pub mod version;

@@ -18,12 +18,17 @@ impl PinName {
     /// Returns `value` as a name; `None` if it has not the form of one.
     #[must_use]
     pub fn new(value: &[u8]) -> Option<Self> {
+        Self::fits(value).then(|| Self(value.into()))
+    }
+
+    /// Returns whether `value` has the form of a name.
+    #[must_use]
+    pub fn fits(value: &[u8]) -> bool {
         let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
-        let is_name = (1..=Self::LONGEST).contains(&value.len())
+        (1..=Self::LONGEST).contains(&value.len())
             && value.iter().all(inner)
             && !value.starts_with(b"-")
-            && !value.ends_with(b"-");
-        is_name.then(|| Self(value.into()))
+            && !value.ends_with(b"-")
     }
 }
 

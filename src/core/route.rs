@@ -8,6 +8,9 @@
 
 use super::version::{Version, host_of_cluster};
 
+/// What Envoy says of a response that an upstream gave (`%RESPONSE_CODE_DETAILS%`).
+pub const VIA_UPSTREAM: &[u8] = b"via_upstream";
+
 /// The way that a request went, and whether an upstream answered at its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route<'h> {
@@ -32,7 +35,7 @@ impl<'h> Route<'h> {
         }
         let (details, target) = split_at_space(value);
         Self {
-            answered: details == b"via_upstream",
+            answered: details == VIA_UPSTREAM,
             target: Target(target),
         }
     }

@@ -1,7 +1,7 @@
 //! What a VM keeps at hand of the targets of its requests: the version behind each, and
 //! the ids of its counters, so that a response needs to take no name to pieces.
 
-use super::metrics::{Code, Counted, CounterIds, Reasons, Source};
+use super::metrics::{Code, Counted, CounterIds, Reason, Reasons, Source};
 use super::route::Target;
 use super::version::{OwnedVersion, Version};
 use rustc_hash::FxHashMap;
@@ -56,6 +56,14 @@ impl KnownTarget {
     #[must_use]
     pub fn version(&self) -> Option<Version<'_>> {
         self.version.as_ref().map(OwnedVersion::borrow)
+    }
+
+    /// Returns what a request that would go there met, to be counted without a response.
+    #[must_use]
+    pub fn rejected(&self, reason: Reason) -> Counted<'_> {
+        let mut rejected = Reasons::default();
+        rejected.add(reason);
+        self.counted(Source::None, Code::of_status(None), rejected)
     }
 
     /// Returns a response to a request that went there, to be counted.

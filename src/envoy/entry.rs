@@ -92,7 +92,8 @@ extern "C" fn on_request_headers(id: ContextId, _headers: usize, _end_of_stream:
     CONTEXTS.with_borrow_mut(|contexts| {
         let at = contexts.new.iter().rposition(|(stream, _)| *stream == id);
         let new = at.map(|at| contexts.new.swap_remove(at).1);
-        if let Some(stream) = new.and_then(NewStream::on_request_headers) {
+        let vm = contexts.vm.get_or_insert_default();
+        if let Some(stream) = new.and_then(|new| new.on_request_headers(vm)) {
             contexts.wait(id, stream);
         }
     });

@@ -7,20 +7,25 @@
 
 use super::{host, shared};
 use crate::core::cache_control;
-use crate::core::config::{self, Config};
+use crate::core::config::{self, Config, Routes, VERSION_HEADER};
 use crate::core::decision::{
-    self, Caller, Edit, Memory, PinValue, RequestDecision, ResponseDecision,
+    self, Caller, Edit, Memory, NamedRequest, PinValue, RequestDecision, ResponseDecision,
+    RouteDecision,
 };
 use crate::core::history::{Meeting, Place};
 use crate::core::host::ServiceNames;
-use crate::core::metrics::{self, CONFIG_REJECTED, CounterId, Counters};
+use crate::core::metrics::{self, CONFIG_REJECTED, CounterId, Counters, Reason};
+use crate::core::named_routes::NamedRoutes;
+use crate::core::properties::Properties;
 use crate::core::role::{Placement, Role};
+use crate::core::route::Target;
 use crate::core::targets::Targets;
 use std::rc::Rc;
 
 /// What a VM keeps for as long as it lives, whatever becomes of its plugins.
 #[derive(Default)]
 pub(crate) struct Vm {
+    named_routes: NamedRoutes,
     targets: Targets,
     counters: Counters,
     /// How far it has come in the history of each plugin.
@@ -122,10 +127,41 @@ impl Vm {
     }
 }
 
+impl Vm {
+    /// Returns the request's part in a route that states its weights in its name; `None`:
+    /// it has none.
+    #[inline(never)]
+    fn named_request(&mut self, caller: Caller<'_>) -> Option<NamedRequest> {
+        let is_stranger = matches!(caller, Caller::Stranger);
+        // A removal has Envoy find the route again, also where there was nothing.
+        if is_stranger && host::has_request_header(VERSION_HEADER) {
+            host::edit_request_header(VERSION_HEADER, Edit::Remove);
+        }
+        let results = host::Results::begin();
+        match decision::route(&results, &mut self.named_routes) {
+            RouteDecision::TakesPart(request) => Some(request),
+            RouteDecision::IsOfOthers => None,
+            RouteDecision::IsMisspelled => {
+                self.count_misspelled(&results);
+                None
+            }
+        }
+    }
+
+    fn count_misspelled(&mut self, properties: &impl Properties) {
+        let cluster = properties.cluster().unwrap_or_default();
+        let target = self.targets.know(Target::new(&cluster));
+        let counted = target.rejected(Reason::RouteName);
+        let registry = &mut shared::Counters;
+        self.counters
+            .each_rejected(&counted, registry, host::increment);
+    }
+}
+
 impl NewStream {
     /// Request headers came: writes what was decided about the request. `None`: the
     /// response is none of our business.
-    pub(crate) fn on_request_headers(self) -> Option<Stream> {
+    pub(crate) fn on_request_headers(self, vm: &mut Vm) -> Option<Stream> {
         let plugin = self.0;
         let caller = match plugin.placement.role(host::listener_is_inbound) {
             Role::Server => {
@@ -138,10 +174,14 @@ impl NewStream {
             Role::Gateway => Caller::Stranger,
             Role::Client => Caller::Workload(plugin.services.as_ref()),
         };
+        let named = match plugin.config.routes {
+            Routes::Marked => None,
+            Routes::Named => Some(vm.named_request(caller)?),
+        };
         let decision = {
             let results = host::Results::begin();
             let headers = results.request_headers();
-            decision::request(&plugin.config, caller, &headers, host::random)
+            decision::request(&plugin.config, caller, &headers, named, host::random)
         };
         plugin.write_request(&decision);
         let memory = Some(decision.memory);
@@ -159,9 +199,9 @@ impl Stream {
         };
         let results = host::Results::begin();
         let headers = results.response_headers();
-        if let Some(decision) =
-            decision::response(&plugin.config, &memory, &headers, &mut vm.targets)
-        {
+        let config = &plugin.config;
+        let targets = &mut vm.targets;
+        if let Some(decision) = decision::response(config, &memory, &headers, &results, targets) {
             plugin.write_response(&decision, &memory, &mut vm.counters);
         }
     }
@@ -200,6 +240,8 @@ impl Plugin {
         let mut digits = itoa::Buffer::new();
         let bucket = decision.bucket.map(|bucket| bucket.digits(&mut digits));
         host::edit_request_header(&self.config.bucket_header, bucket);
+        let version = decision.version.as_ref().map(|name| &**name);
+        host::edit_request_header(VERSION_HEADER, version);
         if let Some(line) = &decision.cookie {
             host::edit_request_header("cookie", Edit::Set(line));
         }

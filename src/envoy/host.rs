@@ -12,6 +12,7 @@ mod results;
 use crate::core::decision::Edit;
 use crate::core::headers::Headers;
 use crate::core::metrics::CounterId;
+use crate::core::properties::Properties;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 pub(crate) use results::Results;
@@ -59,6 +60,17 @@ pub(crate) fn node_id() -> Option<Vec<u8>> {
 /// Returns the value of a label of the proxy's pod.
 pub(crate) fn pod_label(key: &str) -> Option<Vec<u8>> {
     property(&["xds", "node", "metadata", "LABELS", key].join("\0"))
+}
+
+/// Returns whether the current request has a header.
+pub(crate) fn has_request_header(name: &str) -> bool {
+    let results = Results::begin();
+    let map = MapType::HttpRequestHeaders;
+    // SAFETY: the host reads `name` during the call and writes both results.
+    let value = results.result_of(|data, size| unsafe {
+        proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size)
+    });
+    value.is_some()
 }
 
 /// Returns the name of the current root context's plugin.
@@ -195,14 +207,33 @@ impl Results {
     }
 }
 
-/// Returns the property with this path, whose parts are joined with NUL.
+impl Properties for Results {
+    fn route_name(&self) -> Option<Cow<'_, [u8]>> {
+        self.property("xds\0route_name")
+    }
+
+    fn cluster(&self) -> Option<Cow<'_, [u8]>> {
+        self.property("xds\0cluster_name")
+    }
+
+    fn code_details(&self) -> Option<Cow<'_, [u8]>> {
+        self.property("response\0code_details")
+    }
+}
+
+impl Results {
+    /// Returns the property with this path, whose parts are joined with NUL.
+    fn property(&self, path: &str) -> Option<Cow<'_, [u8]>> {
+        // SAFETY: the host reads `path` during the call and writes both results.
+        self.result_of(|data, size| unsafe {
+            proxy_get_property(path.as_ptr(), path.len(), data, size)
+        })
+    }
+}
+
+/// Returns a copy of the property with this path, whose parts are joined with NUL.
 fn property(path: &str) -> Option<Vec<u8>> {
-    let results = Results::begin();
-    // SAFETY: the host reads `path` during the call and writes both results.
-    let value = results.result_of(|data, size| unsafe {
-        proxy_get_property(path.as_ptr(), path.len(), data, size)
-    });
-    value.map(Cow::into_owned)
+    Results::begin().property(path).map(Cow::into_owned)
 }
 
 /// A status as the host returns it; the SDK's enum would be undefined
@@ -244,6 +275,14 @@ unsafe extern "C" {
         map: MapType,
         headers: *mut *mut u8,
         headers_size: *mut usize,
+    ) -> RawStatus;
+
+    fn proxy_get_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *mut *mut u8,
+        value_size: *mut usize,
     ) -> RawStatus;
 
     fn proxy_add_header_map_value(

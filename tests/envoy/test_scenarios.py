@@ -21,13 +21,12 @@ from kit.envoy import RUNS, Envoy, module, versions
 from kit.files import replace
 from kit.istio import Json
 from kit.relay import Relay
-from kit.scenario import Row
+from kit.scenario import APPS, Row
 from kit.upstream import Headers, Upstream
 
 ROWS = scenario.rows()
 PROTOCOLS = {"http1": client.http1, "http2": client.http2}
 MODES = ["static", "ecds"]
-APPS = ("blue", "green")
 
 PLAIN = "inbound|8080||"
 DEAD = "dead.svc.cluster.local"
@@ -60,6 +59,7 @@ class Part:
     direction: str
     config: Json
     routes: list[Json]
+    envoy_headers: bool
     # What differs from the shipped EnvoyFilter; None: it is not there at all.
     patched: dict[str, str] | None
 
@@ -72,6 +72,7 @@ class Part:
     def key(self) -> str:
         """What tells the listener from others."""
         needs = [self.direction, self.config, self.routes, self.patched]
+        needs.append(self.envoy_headers)
         return json.dumps([self.process, needs])
 
 
@@ -89,7 +90,10 @@ def own_part(row: Row) -> Part:
         row.direction,
         row.config,
         routes(row),
-        None if row.route == "unmarked" or row.served == "plain" else patched,
+        row.envoy_headers,
+        None
+        if row.route in ("unmarked", "named") or row.served == "plain"
+        else patched,
     )
 
 
@@ -108,13 +112,18 @@ def front_part(row: Row) -> Part | None:
             *istio.pin_routes(row.pin_header, clusters, "edge.edge"),
             istio.weighted_route(weights, rollout="edge.edge"),
         ],
+        True,
         {},
     )
 
 
 def routes(row: Row) -> list[Json]:
-    """The routes of the row's listener, as Istio makes them of a VirtualService."""
+    """The routes of the row's listener, as Istio makes them of a VirtualService, or of
+    HTTPRoutes."""
+    name = row.route_name.decode("latin-1")
     match row.served:
+        case "local" if row.route == "named":
+            return [istio.route(name, {"direct_response": {"status": 200}})]
         case "local":
             # Only a route without weights may answer by itself.
             return [istio.route("bluegreen-pin", {"direct_response": {"status": 200}})]
@@ -128,6 +137,10 @@ def routes(row: Row) -> list[Json]:
             dead, weights = set(), row.weights
     clusters = {app: cluster_of(app, row.backends, app in dead) for app in APPS}
     weighted = dict(zip(clusters.values(), weights, strict=True))
+    if row.route == "named":
+        alive = [row.version(app) for app in APPS if app not in dead]
+        rules = istio.version_routes(alive) if row.pins else []
+        return [*rules, istio.stating_route(name, weighted)]
     found = [
         *(istio.pin_routes(row.pin_header, clusters) if row.pins else []),
         istio.weighted_route(weighted),
@@ -197,7 +210,10 @@ class Fleet:
             replace(path, istio.discovery_response(wasm))
             plugin = istio.discovered(path)
         name = NAMES[part.key]
-        listener = istio.listener(name, part.direction, part.routes, [plugin])
+        filters, routes = [plugin], part.routes
+        listener = istio.listener(
+            name, part.direction, routes, filters, part.envoy_headers
+        )
         if part.patched is None:
             return listener
         return envoy_filter.listener(listener, envoy_filter.SIDECAR, part.patched)
@@ -308,6 +324,10 @@ def version_due(row: Row, request: Headers) -> str | None:
     """The application that pin and bucket of a request choose; None is Envoy's dice."""
     if row.served == "plain":
         return None
+    if row.route == "named":
+        asked = scenario.all_of("x-bluegreen-version", request)
+        due = [app for app in APPS if asked == [row.version(app).encode()]]
+        return due[0] if due and row.pins else None
     pins = scenario.all_of(row.pin_header, request)
     if row.pins and pins in ([b"blue"], [b"green"]):
         return pins[0].decode()

@@ -277,6 +277,7 @@ fn linker(engine: &Engine) -> Linker<State> {
         linker.func_wrap("env", "proxy_set_effective_context", set_context)?;
         linker.func_wrap("env", "proxy_get_buffer_bytes", get_buffer)?;
         linker.func_wrap("env", "proxy_get_header_map_pairs", get_headers)?;
+        linker.func_wrap("env", "proxy_get_header_map_value", get_header)?;
         linker.func_wrap("env", "proxy_add_header_map_value", add_header)?;
         linker.func_wrap("env", "proxy_replace_header_map_value", replace_header)?;
         linker.func_wrap("env", "proxy_remove_header_map_value", remove_header)?;
@@ -369,6 +370,19 @@ fn get_headers(mut caller: Call, map: i32, data: i32, size: i32) -> i32 {
     };
     let bytes = serialized(headers);
     give(&mut caller, &bytes, data, size)
+}
+
+fn get_header(mut caller: Call, map: i32, at: i32, len: i32, data: i32, size: i32) -> i32 {
+    let name = read_text(&caller, at, len);
+    caller.data_mut().called(|| format!("get {name}"));
+    let Some(headers) = caller.data_mut().headers(map) else {
+        return BAD_ARGUMENT;
+    };
+    let found = headers.iter().find(|(header, _)| *header == name);
+    match found.map(|(_, value)| value.clone()) {
+        Some(value) => give(&mut caller, &value, data, size),
+        None => NOT_FOUND,
+    }
 }
 
 /// Headers as a host hands them out all at once.

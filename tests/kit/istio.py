@@ -1,6 +1,7 @@
 """Envoy's configuration as Istio renders it: clusters, routes, listeners, plugins."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,27 @@ def pin_routes(
     return routes
 
 
+def version_routes(services: Iterable[str]) -> list[Json]:
+    """The routes of an HTTPRoute's rules for the versions, which are Services."""
+    routes = []
+    for service in services:
+        name = {"name": "x-bluegreen-version", "string_match": {"exact": service}}
+        action = {"route": {"cluster": service_cluster(service), "timeout": "0s"}}
+        match = {"prefix": "/", "headers": [name]}
+        routes.append(route(f"version-{service}", action) | {"match": match})
+    return routes
+
+
+def stating_route(name: str, weights: dict[str, int]) -> Json:
+    """The route of an HTTPRoute's rule of this name: Istio leaves out what has no weight,
+    and of one that is left makes a plain cluster."""
+    left = {cluster: weight for cluster, weight in weights.items() if weight}
+    if len(left) > 1:
+        return weighted_route(left, name)
+    [cluster] = left
+    return route(name, {"route": {"cluster": cluster, "timeout": "0s"}})
+
+
 def weighted_route(
     weights: dict[str, int], name: str = "bluegreen", rollout: str = "shop.shop"
 ) -> Json:
@@ -145,12 +167,17 @@ def discovered_routes(path: Path) -> Json:
 
 
 def listener(
-    name: str, direction: str, routes: list[Json] | Path, filters: list[Json]
+    name: str,
+    direction: str,
+    routes: list[Json] | Path,
+    filters: list[Json],
+    envoy_headers: bool = True,
 ) -> Json:
     """A listener on a free port with these filters and the router.
 
     `direction` is inbound, outbound or none. `routes` are the routes themselves, or
-    the file in which Envoy finds their configuration.
+    the file in which Envoy finds their configuration. `envoy_headers` is what Istio
+    calls `proxyHeaders.envoyDebugHeaders`.
     """
     manager = {
         "@type": MANAGER,
@@ -162,7 +189,7 @@ def listener(
         ),
         "http_filters": [
             *filters,
-            {"name": "router", "typed_config": {"@type": ROUTER}},
+            {"name": "router", "typed_config": router(envoy_headers)},
         ],
     }
     return {
@@ -175,6 +202,13 @@ def listener(
             {"filters": [{"name": MANAGER_NAME, "typed_config": manager}]}
         ],
     }
+
+
+def router(envoy_headers: bool) -> Json:
+    """The last filter of a listener."""
+    return {"@type": ROUTER} | (
+        {} if envoy_headers else {"suppress_envoy_headers": True}
+    )
 
 
 def application(name: str, port: int) -> Json:

@@ -11,6 +11,7 @@ from kit.envoy import ROOT
 from kit.upstream import Headers
 
 TABLE = ROOT / "tests/scenarios.yaml"
+APPS = ("blue", "green")
 
 DEFAULT_PROXY = {"node": "router~t", "direction": "outbound", "labels": {}}
 DEFAULT_REQUEST = {
@@ -21,7 +22,8 @@ DEFAULT_REQUEST = {
     "x-forwarded-proto": "http",
 }
 FIELDS = {
-    *("name", "proxy", "role", "config", "route", "backends", "weights", "pins"),
+    *("name", "proxy", "role", "config", "route", "routeName", "envoyHeaders"),
+    *("backends", "weights", "pins"),
     *("front", "salt", "request", "served", "answer"),
     *("between", "upstream", "client", "counts", "calls"),
 }
@@ -41,6 +43,8 @@ class Row:
     direction: str
     config: dict[str, Any]
     route: str
+    route_name: bytes
+    envoy_headers: bool
     backends: str
     weights: tuple[int, int]
     pins: bool
@@ -61,15 +65,22 @@ class Row:
             raise ValueError(f"{row['name']}: unknown fields {sorted(unknown)}")
         proxy = DEFAULT_PROXY | row.get("proxy", {})
         front = row.get("front")
+        route = row.get("route", "marked")
+        weights = row.get("weights", [50, 50])
+        named = {"routes": "named"} if route == "named" else {}
+        services = [f"shop-{app}-{w}" for app, w in zip(APPS, weights, strict=True)]
+        stated = ".".join(["bluegreen", *services])
         return cls(
             name=row["name"],
             node=proxy["node"],
             labels=proxy["labels"],
             direction=proxy["direction"],
-            config={"role": row.get("role", "gateway")} | row.get("config", {}),
-            route=row.get("route", "marked"),
-            backends=row.get("backends", "subsets"),
-            weights=tuple(row.get("weights", [50, 50])),
+            config={"role": row.get("role", "gateway")} | named | row.get("config", {}),
+            route=route,
+            route_name=row.get("routeName", stated).encode("latin-1"),
+            envoy_headers=row.get("envoyHeaders", True),
+            backends="services" if named else row.get("backends", "subsets"),
+            weights=tuple(weights),
             pins=row.get("pins", True),
             front=front and {"role": front["role"]} | front["config"],
             salt=row.get("salt", "shop.example"),

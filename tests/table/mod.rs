@@ -1,8 +1,9 @@
 //! The table of scenarios: its rows, and whether what happened is what a row says.
 
-use bluegreen::core::config;
+use bluegreen::core::config::{self, VERSION_HEADER};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::hash::Hasher as _;
@@ -23,6 +24,10 @@ pub(crate) struct Row {
     config: Map<String, Value>,
     #[serde(default)]
     route: RouteKind,
+    #[serde(rename = "routeName")]
+    route_name: Option<String>,
+    #[serde(default = "yes", rename = "envoyHeaders")]
+    envoy_headers: bool,
     #[serde(default)]
     backends: Backends,
     #[serde(default = "even")]
@@ -84,6 +89,7 @@ pub(crate) enum RouteKind {
     NoMetadata,
     Unnamed,
     Unmarked,
+    Named,
 }
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
@@ -176,6 +182,30 @@ pub(crate) struct Upstream {
     /// The version that answered, where one did: a subset, or a Service.
     pub version: Option<String>,
     pub response: Headers,
+    /// What Envoy says of it besides.
+    pub properties: Properties,
+}
+
+/// What Envoy says of a stream in one of its phases.
+#[derive(Default, Clone)]
+pub(crate) struct Properties {
+    pub route_name: Option<Vec<u8>>,
+    pub cluster: Option<Vec<u8>>,
+    pub code_details: Option<Vec<u8>>,
+}
+
+impl bluegreen::core::properties::Properties for Properties {
+    fn route_name(&self) -> Option<Cow<'_, [u8]>> {
+        self.route_name.as_deref().map(Into::into)
+    }
+
+    fn cluster(&self) -> Option<Cow<'_, [u8]>> {
+        self.cluster.as_deref().map(Into::into)
+    }
+
+    fn code_details(&self) -> Option<Cow<'_, [u8]>> {
+        self.code_details.as_deref().map(Into::into)
+    }
 }
 
 /// One of the proxies that a request goes through, the row's own or the one in front.
@@ -184,6 +214,8 @@ pub(crate) struct Hop {
     /// The `pluginConfig`.
     pub config: Value,
     pub route: RouteKind,
+    /// The name of a route that states its weights.
+    route_name: Vec<u8>,
     /// `NAME.NAMESPACE` of the `VirtualService`.
     virtual_service: [&'static str; 2],
     /// The host of the clusters, for subsets.
@@ -214,6 +246,12 @@ impl Hop {
         }
     }
 
+    /// The cluster of a version that is down, which lies in a namespace of its own.
+    fn dead_cluster(&self, version: &str) -> String {
+        let cluster = self.cluster(version);
+        cluster.replace(".shop.svc.", ".dead.svc.")
+    }
+
     fn version_name(&self, version: &str) -> String {
         match self.backends {
             Backends::Subsets => version.to_owned(),
@@ -226,7 +264,7 @@ impl Hop {
     pub(crate) fn mark(&self, response: &mut Headers, details: &str, cluster: &str) {
         let [name, namespace] = self.virtual_service;
         let metadata = match self.route {
-            RouteKind::Unnamed | RouteKind::Unmarked => return,
+            RouteKind::Unnamed | RouteKind::Unmarked | RouteKind::Named => return,
             RouteKind::NoMetadata => String::new(),
             RouteKind::Marked => format!(
                 " /apis/networking.istio.io/v1/namespaces/{namespace}/virtual-service/{name}"
@@ -251,6 +289,50 @@ impl Hop {
         }
     }
 
+    /// What Envoy says of a request before the filter has changed it.
+    pub(crate) fn properties(&self, request: &Headers) -> Properties {
+        if self.route != RouteKind::Named {
+            return Properties::default();
+        }
+        let of_rule = self.asked_for(request);
+        let route_name = match of_rule {
+            Some(version) => format!("version-{version}").into_bytes(),
+            None => self.route_name.clone(),
+        };
+        let cluster = self.cluster(of_rule.or_else(|| self.pick(request)).unwrap_or("blue"));
+        Properties {
+            route_name: Some(route_name),
+            cluster: Some(cluster.into_bytes()),
+            code_details: None,
+        }
+    }
+
+    /// What Envoy says of a response; `cluster` is `-` where there is none.
+    fn properties_of_response(&self, details: &str, cluster: &str) -> Properties {
+        if self.route != RouteKind::Named {
+            return Properties::default();
+        }
+        Properties {
+            route_name: None,
+            cluster: (cluster != "-").then(|| cluster.into()),
+            code_details: Some(details.into()),
+        }
+    }
+
+    /// The version whose rule matches the version header.
+    fn asked_for(&self, request: &Headers) -> Option<&'static str> {
+        let mut values = request.iter().filter(|(name, _)| name == VERSION_HEADER);
+        let (Some((_, value)), None) = (values.next(), values.next()) else {
+            return None;
+        };
+        let of_value = |version: &&&str| value == self.version_name(version).as_bytes();
+        ["blue", "green"]
+            .iter()
+            .find(of_value)
+            .copied()
+            .filter(|_| self.pins)
+    }
+
     /// The version that Envoy's routes give the request; `None`: dice.
     pub(crate) fn pick(&self, request: &Headers) -> Option<&'static str> {
         // The routes match whatever header the row's configuration says.
@@ -266,16 +348,22 @@ impl Hop {
                 .map(|(_, value)| value.as_slice())
                 .collect::<Vec<_>>()
         };
-        match values(pin_header).as_slice() {
-            [b"blue"] if self.pins => return Some("blue"),
-            [b"green"] if self.pins => return Some("green"),
-            _ => {}
+        if self.route == RouteKind::Named {
+            if let Some(version) = self.asked_for(request) {
+                return Some(version);
+            }
+        } else {
+            match values(pin_header).as_slice() {
+                [b"blue"] if self.pins => return Some("blue"),
+                [b"green"] if self.pins => return Some("green"),
+                _ => {}
+            }
         }
         let [blue, green] = self.weights;
         if let (_, 0) | (0, _) = (blue, green) {
             return Some(if green == 0 { "blue" } else { "green" });
         }
-        if self.route == RouteKind::Unnamed {
+        if matches!(self.route, RouteKind::Unnamed | RouteKind::Named) {
             return None;
         }
         let buckets = values(&config.bucket_header);
@@ -294,16 +382,31 @@ impl Hop {
 impl Row {
     /// The row's own proxy.
     pub(crate) fn own(&self) -> Hop {
+        let mut config = configuration(&self.role, &self.config);
+        if self.route == RouteKind::Named {
+            config["routes"] = json!("named");
+        }
         Hop {
             proxy: self.proxy.clone(),
-            config: configuration(&self.role, &self.config),
+            config,
             route: self.route,
+            route_name: bytes(&self.route_name()),
             virtual_service: ["shop", "shop"],
             service_host: "shop.shop.svc.cluster.local",
-            backends: self.backends,
+            backends: match self.route {
+                RouteKind::Named => Backends::Services,
+                _ => self.backends,
+            },
             weights: self.weights,
             pins: self.pins,
         }
+    }
+
+    /// The name of a weighted route that states its weights.
+    fn route_name(&self) -> String {
+        let [blue, green] = self.weights;
+        let stated = || format!("bluegreen.shop-blue-{blue}.shop-green-{green}");
+        self.route_name.clone().unwrap_or_else(stated)
     }
 
     /// The proxy in front of it.
@@ -316,6 +419,7 @@ impl Row {
             },
             config: configuration(&front.role, &front.config),
             route: RouteKind::Marked,
+            route_name: Vec::new(),
             virtual_service: ["edge", "edge"],
             service_host: "edge.edge.svc.cluster.local",
             backends: Backends::Subsets,
@@ -360,28 +464,35 @@ impl Row {
             Upstream {
                 version: None,
                 response,
+                properties: own.properties_of_response(details, cluster),
             }
         };
         let version = match self.served {
             Served::Any => own.pick(request).unwrap_or("blue"),
             Served::Blue => own.pick(request).unwrap_or("blue"),
             Served::Green => own.pick(request).unwrap_or("green"),
-            Served::DeadBlue => return failed(DEAD, &own.cluster("blue"), "503"),
-            Served::DeadGreen => return failed(DEAD, &own.cluster("green"), "503"),
+            Served::DeadBlue => return failed(DEAD, &own.dead_cluster("blue"), "503"),
+            Served::DeadGreen => return failed(DEAD, &own.dead_cluster("green"), "503"),
             Served::Local => return failed("direct_response", "-", "200"),
             Served::Plain => {
                 return Upstream {
                     version: None,
                     response: self.answer(None),
+                    properties: Properties::default(),
                 };
             }
         };
         let version_name = own.version_name(version);
         let mut response = self.answer(Some(&version_name));
-        own.mark(&mut response, "via_upstream", &own.cluster(version));
+        let (details, cluster) = ("via_upstream", own.cluster(version));
+        own.mark(&mut response, details, &cluster);
+        if self.route == RouteKind::Named && self.envoy_headers {
+            response.push(("x-envoy-upstream-service-time".to_owned(), b"1".to_vec()));
+        }
         Upstream {
             version: Some(version_name),
             response,
+            properties: own.properties_of_response(details, &cluster),
         }
     }
 

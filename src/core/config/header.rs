@@ -1,5 +1,6 @@
 //! Which headers the fields of a configuration may name.
 
+use super::VERSION_HEADER;
 use super::check::{Allowed, Check, Form, Schema};
 use super::form::is_token;
 use super::tree::Tree;
@@ -165,6 +166,7 @@ const WITH_A_MEANING: &[&str] = &[
     "via",
     "warning",
     "www-authenticate",
+    VERSION_HEADER,
     "x-http-method-override",
     "x-original-url",
     "x-real-ip",

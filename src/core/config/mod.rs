@@ -31,11 +31,17 @@ use tree::{Tree, quoted};
 /// The pin header's default name, which a gateway removes while pins are off.
 pub const DEFAULT_PIN_HEADER: &str = "x-version-pin";
 
+/// The request header that asks for a version, where routes state their weights in their
+/// names: a rule of an `HTTPRoute` for each version matches it.
+pub const VERSION_HEADER: &str = "x-bluegreen-version";
+
 /// A checked configuration. The fields are those of docs/configuration.md.
 #[derive(Debug)]
 pub struct Config {
     /// The role, as it is written; the proxy decides what it means.
     pub role: Setting,
+    /// How a route takes part.
+    pub routes: Routes,
     /// The request header that carries the bucket to Envoy's weighted route.
     pub bucket_header: Box<str>,
     /// The response header in which Envoy says which way the request went.
@@ -56,6 +62,15 @@ impl Config {
         let of_rollout = |place| self.of_rollouts.get(usize::from(place));
         place.and_then(of_rollout).unwrap_or(&self.mesh)
     }
+}
+
+/// How a route takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Routes {
+    /// An `EnvoyFilter` switches the filter on for it and has Envoy pick by the bucket.
+    Marked,
+    /// Its name states its weights, and the filter picks.
+    Named,
 }
 
 /// How the users of a rollout, or of the mesh, are known, pinned and told.
@@ -218,7 +233,9 @@ pub fn label_value(value: &[u8]) -> Option<String> {
 }
 
 fn read_config<F: Fields>(fields: &mut F) -> Config {
+    const ROUTES: [(&str, Routes); 2] = [("marked", Routes::Marked), ("named", Routes::Named)];
     let role = fields.get_or("role", Setting::Auto, Choice(&Setting::WORDS));
+    let routes = fields.get_or("routes", Routes::Marked, Choice(&ROUTES));
     let bucket_header = header(fields, "bucketHeader", "x-bluegreen-bucket");
     let route_header = header(fields, "routeHeader", "x-bluegreen-route");
     let proxies = [
@@ -252,6 +269,7 @@ fn read_config<F: Fields>(fields: &mut F) -> Config {
     });
     Config {
         role,
+        routes,
         bucket_header,
         route_header,
         rollouts,

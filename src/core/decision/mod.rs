@@ -1,12 +1,15 @@
 //! What becomes of a request and of its response: [`request()`] and [`response()`].
 //!
-//! Both take all headers of a message, and return what to write.
+//! Both take all headers of a message, and return what to write. Where routes state their
+//! weights in their names, [`route()`] tells before whether a request takes part.
 
+mod named;
 mod pinned;
 mod request;
 mod response;
 mod user;
 
+pub use named::{NamedRequest, RouteDecision, route};
 pub use pinned::PinValue;
 pub use request::{RequestDecision, request};
 pub use response::{ResponseDecision, response};
@@ -73,6 +76,9 @@ pub struct Memory {
     pinned: Option<PinName>,
     /// What did not count in the request.
     rejected: Reasons,
+    /// What the request asked for where its route states weights in its name; `None`: it
+    /// does not.
+    named: Option<named::Asked>,
     /// What the caller is told and given; `None`: nothing, for it is a workload.
     stranger: Option<Stranger>,
 }

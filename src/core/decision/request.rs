@@ -1,6 +1,7 @@
 //! What becomes of a request: who the user is, which version a tester asks for, and
 //! what Envoy's route is to pick by.
 
+use super::named::NamedRequest;
 use super::pinned::{Pin, PinValue};
 use super::user::User;
 use super::{Caller, Edit, Memory, Stranger};
@@ -12,6 +13,7 @@ use crate::core::identity::CookieId;
 use crate::core::metrics::{Reason, Reasons};
 use crate::core::request_cookies::RequestCookies;
 use std::cell::LazyCell;
+use std::rc::Rc;
 
 /// What to do with a request.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,18 +22,23 @@ pub struct RequestDecision {
     pub pin: Edit<PinValue>,
     /// The bucket header, by which Envoy's weighted route picks.
     pub bucket: Edit<Bucket>,
+    /// The version header, by which the rules of the versions match where the route states
+    /// its weights in its name.
+    pub version: Edit<Rc<[u8]>>,
     /// The one line of the `cookie` header, with the identity that was minted.
     pub cookie: Option<Vec<u8>>,
     /// What the response's decision needs to know.
     pub memory: Memory,
 }
 
-/// Decides about a request with these headers. `random` gives a random number, or
+/// Decides about a request with these headers. `named` is its route, where that states
+/// its weights in its name. `random` gives a random number, or
 /// `None` where the host has none.
 pub fn request(
     config: &Config,
     caller: Caller<'_>,
     headers: &Headers<'_>,
+    named: Option<NamedRequest>,
     random: impl FnOnce() -> Option<u64>,
 ) -> RequestDecision {
     let authority = || headers.first(":authority").unwrap_or_default();
@@ -50,19 +57,19 @@ pub fn request(
     let callers_bucket = CallersBucket::find(caller, bucket_header, &mut rejected);
     let cookies = match callers_bucket {
         // Nobody needs to know the user, and workloads pin by the header alone.
-        CallersBucket::Counts => RequestCookies::default(),
+        CallersBucket::Counts(_) => RequestCookies::default(),
         CallersBucket::Absent | CallersBucket::Refused => match cookie.first {
             None => RequestCookies::default(),
             Some(line) if cookie.is_alone => RequestCookies::read(settings, [line].into_iter()),
             Some(_) => RequestCookies::read(settings, headers.all("cookie")),
         },
     };
-    let pin = Pin::find(settings, caller, pin_header, headers, &cookies);
+    let mut pin = Pin::find(settings, caller, pin_header, headers, &cookies);
     if pin.is_malformed_at_a_gateway {
         rejected.add(Reason::PinMalformed);
     }
-    let (user, bucket) = if callers_bucket == CallersBucket::Counts {
-        (User::OfBucket, Edit::Keep)
+    let (user, bucket, dealt_by) = if let CallersBucket::Counts(bucket) = callers_bucket {
+        (User::OfBucket, Edit::Keep, Some(bucket))
     } else {
         let user = User::find(settings, identity_header, &cookies, &mut rejected);
         let user = match (user, caller) {
@@ -70,14 +77,21 @@ pub fn request(
             (user, _) => user,
         };
         let salt = salt(settings, caller, &host);
-        let bucket = match (user.identity(), callers_bucket) {
-            (Some(identity), CallersBucket::Absent) => Edit::Add(Bucket::of(salt, identity)),
-            (Some(identity), _) => Edit::Set(Bucket::of(salt, identity)),
+        let bucket = user.identity().map(|identity| Bucket::of(salt, identity));
+        let edit = match (bucket, callers_bucket) {
+            (Some(bucket), CallersBucket::Absent) => Edit::Add(bucket),
+            (Some(bucket), _) => Edit::Set(bucket),
             (None, CallersBucket::Absent) => Edit::Keep,
             (None, _) => Edit::Remove,
         };
-        (user, bucket)
+        (user, edit, bucket)
     };
+    let mut version = Edit::Keep;
+    let named = named.map(|named| {
+        let asked;
+        (version, asked) = named.ask(caller, headers, &mut pin, dealt_by, &mut rejected);
+        asked
+    });
     let minted = user.minted();
     let stranger = matches!(caller, Caller::Stranger).then(|| {
         let sets_cookie = minted.is_some() || pin.cookie.is_some();
@@ -91,12 +105,14 @@ pub fn request(
     RequestDecision {
         pin: pin.header,
         bucket,
+        version,
         cookie: minted.and_then(|id| cookie_line_with(settings, id, headers)),
         memory: Memory {
             settings: place,
             source: pin.source.unwrap_or(user.source()),
             pinned: pin.version,
             rejected,
+            named,
             stranger,
         },
     }
@@ -108,7 +124,7 @@ enum CallersBucket {
     /// There is none.
     Absent,
     /// It is a workload's, and Envoy's route takes it.
-    Counts,
+    Counts(Bucket),
     /// It is a stranger's, or no plain number.
     Refused,
 }
@@ -122,8 +138,9 @@ impl CallersBucket {
             return Self::Refused;
         }
         // With two headers Envoy would roll dice.
-        if header.is_alone && Bucket::parse(first).is_some() {
-            return Self::Counts;
+        let bucket = Bucket::parse(first).filter(|_| header.is_alone);
+        if let Some(bucket) = bucket {
+            return Self::Counts(bucket);
         }
         rejected.add(Reason::BucketHeader);
         Self::Refused

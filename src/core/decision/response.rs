@@ -1,13 +1,16 @@
 //! What becomes of a response: what it says, and as what it counts.
 
+use super::named::Asked;
 use super::{Edit, Memory, PinCookie, Stranger};
 use crate::core::cache_control;
 use crate::core::config::{Config, IdentityCookie, Settings, When};
 use crate::core::headers::Headers;
 use crate::core::metrics::{Code, Counted, Reason};
-use crate::core::route::Route;
-use crate::core::targets::Targets;
+use crate::core::properties::Properties;
+use crate::core::route::{Route, Target, VIA_UPSTREAM};
+use crate::core::targets::{KnownTarget, Targets};
 use crate::core::version::Version;
+use std::borrow::Cow;
 
 /// What to do with a response.
 #[derive(Debug)]
@@ -32,19 +35,30 @@ pub fn response<'r>(
     config: &Config,
     memory: &Memory,
     headers: &Headers<'_>,
+    properties: &impl Properties,
     targets: &'r mut Targets,
 ) -> Option<ResponseDecision<'r>> {
     let settings = config.settings(memory.settings);
-    let [route, tag, status] =
-        headers.first_of([&config.route_header, &settings.tag.header, ":status"]);
-    let route = Route::of_header(route.first?);
+    let proof = match memory.named {
+        None => &config.route_header,
+        Some(_) => UPSTREAM_TIME,
+    };
+    let [proof, tag, status] = headers.first_of([proof, &settings.tag.header, ":status"]);
     let code = Code::of_status(status.first);
-    let target = targets.know(route.target);
-    let version = target.version().filter(|_| route.answered);
+    let (answered, target) = match &memory.named {
+        None => of_marked(proof.first?, targets),
+        Some(asked) => {
+            let is_proved = proof.first.is_some() || tag.first.is_some();
+            of_named(asked, is_proved, properties, targets)
+        }
+    };
+    let version = target.version().filter(|_| answered);
     let mut rejected = memory.rejected;
+    let is_unknown = memory.named.is_some() && rejected.has(Reason::PinUnknownVersion);
     let other = memory
         .pinned
         .as_ref()
+        .filter(|_| !is_unknown)
         .and_then(|pinned| version.filter(|version| !version.answers_to(pinned)));
     if other.is_some() {
         rejected.add(Reason::PinNotRouted);
@@ -52,6 +66,9 @@ pub fn response<'r>(
     let told = memory.stranger.as_ref().and_then(|stranger| {
         if stranger.pin_is_malformed {
             return Some("rejected; reason=malformed".to_owned());
+        }
+        if is_unknown {
+            return Some("rejected; reason=unknown-version".to_owned());
         }
         other.map(|version| format!("not-routed; served={}", version.name()))
     });
@@ -61,7 +78,7 @@ pub fn response<'r>(
         told,
         is_private,
         cookies: match &memory.stranger {
-            Some(stranger) if stranger.gets_cookies() && route.answered => {
+            Some(stranger) if stranger.gets_cookies() && answered => {
                 if is_private || !is_for_shared_caches(headers) {
                     cookies(settings, memory, stranger)
                 } else {
@@ -72,6 +89,31 @@ pub fn response<'r>(
         },
         counted: target.counted(memory.source, code, rejected),
     })
+}
+
+/// Envoy's router writes it on each response that an upstream gave, over the upstream's
+/// own, and on no other. Istio can switch it off.
+const UPSTREAM_TIME: &str = "x-envoy-upstream-service-time";
+
+/// Returns whether an upstream answered, and where the request went, by the route header.
+fn of_marked<'r>(header: &[u8], targets: &'r mut Targets) -> (bool, &'r KnownTarget) {
+    let route = Route::of_header(header);
+    (route.answered, targets.know(route.target))
+}
+
+/// Returns the same of a request whose route states weights; `is_proved`: the headers
+/// prove that an upstream answered.
+#[inline(never)]
+fn of_named<'r>(
+    asked: &Asked,
+    is_proved: bool,
+    properties: &impl Properties,
+    targets: &'r mut Targets,
+) -> (bool, &'r KnownTarget) {
+    let is_upstreams = |details: Cow<'_, [u8]>| *details == *VIA_UPSTREAM;
+    let answered = is_proved || properties.code_details().is_some_and(is_upstreams);
+    let cluster = asked.cluster(answered, properties);
+    (answered, targets.know(Target::new(&cluster)))
 }
 
 /// Returns what becomes of the tag: the upstream's own stays, else the version's is set.

@@ -4,12 +4,15 @@
 use arbitrary::Arbitrary;
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config::{self, Config, IdentityCookie};
-use bluegreen::core::decision::{self, Caller, Edit};
+use bluegreen::core::decision::{self, Caller, Edit, NamedRequest, RouteDecision};
 use bluegreen::core::headers::{self, Headers};
 use bluegreen::core::host::ServiceNames;
+use bluegreen::core::named_routes::NamedRoutes;
 use bluegreen::core::pin::PinName;
+use bluegreen::core::properties::Properties;
 use bluegreen::core::targets::Targets;
 use libfuzzer_sys::fuzz_target;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// All that others write.
@@ -31,6 +34,9 @@ struct Message {
     cache_control: Option<Vec<u8>>,
     /// Envoy's route header; by default that of an answer by green.
     route: Option<Vec<u8>>,
+    /// The name of the route, where routes state their weights.
+    name: Option<Vec<u8>>,
+    version: Option<Vec<u8>>,
 }
 
 const ROUTE: &[u8] = b"via_upstream outbound|80|green|shop.ns /namespaces/ns/virtual-service/shop";
@@ -68,6 +74,7 @@ impl Message {
                 ("x-version-pin", self.pin.as_ref()),
                 ("x-bluegreen-bucket", self.bucket.as_ref()),
                 ("x-user-id", self.user.as_ref()),
+                ("x-bluegreen-version", self.version.as_ref()),
             ]
             .into_iter()
             .chain(cookies),
@@ -86,6 +93,34 @@ impl Message {
     }
 }
 
+impl Properties for Message {
+    fn route_name(&self) -> Option<Cow<'_, [u8]>> {
+        let stated = b"bluegreen.shop-blue-70.shop-green-0";
+        let name = self.name.as_ref()?;
+        let is_empty = name.is_empty();
+        Some(if is_empty { stated.as_slice() } else { name.as_slice() }.into())
+    }
+
+    fn cluster(&self) -> Option<Cow<'_, [u8]>> {
+        let route = self.route.as_deref()?;
+        Some(route.strip_prefix(b"via_upstream ").unwrap_or(route).into())
+    }
+
+    fn code_details(&self) -> Option<Cow<'_, [u8]>> {
+        Some(b"via_upstream".into())
+    }
+}
+
+impl Message {
+    /// The request's part in a route that states weights, as a host asks for it.
+    fn named(&self) -> Option<NamedRequest> {
+        match decision::route(self, &mut NamedRoutes::default()) {
+            RouteDecision::TakesPart(request) => Some(request),
+            RouteDecision::IsMisspelled | RouteDecision::IsOfOthers => None,
+        }
+    }
+}
+
 fn serialized<'m>(fields: impl IntoIterator<Item = (&'m str, Option<&'m Vec<u8>>)>) -> Vec<u8> {
     let present = fields.into_iter();
     let present = present.filter_map(|(name, value)| Some((name, value?.as_slice())));
@@ -101,8 +136,8 @@ fuzz_target!(|message: Message| {
     };
     let serialized = message.request();
     let headers = Headers::new(serialized.as_slice().into());
-    let request = decision::request(config, caller, &headers, || message.random);
-    let again = decision::request(config, caller, &headers, || message.random);
+    let request = decision::request(config, caller, &headers, message.named(), || message.random);
+    let again = decision::request(config, caller, &headers, message.named(), || message.random);
     assert_eq!(request, again, "the same request, the same decision");
     let settings = config.settings(request.memory.settings());
 
@@ -116,6 +151,9 @@ fuzz_target!(|message: Message| {
     } else if message.is_gateway && message.odd_headers.is_none() && message.bucket.is_some() {
         assert_eq!(request.bucket, Edit::Remove, "a stranger's bucket goes on");
     }
+    if let Edit::Add(version) | Edit::Set(version) = &request.version {
+        assert!(PinName::fits(version), "{version:?}");
+    }
     let mints = matches!(settings.identity.cookie, Some(IdentityCookie::Minted(_)));
     if let Some(line) = &request.cookie {
         assert!(mints && message.is_gateway, "{line:?}");
@@ -126,7 +164,9 @@ fuzz_target!(|message: Message| {
     let serialized = message.response();
     let headers = Headers::new(serialized.as_slice().into());
     let mut targets = Targets::default();
-    let Some(response) = decision::response(config, &request.memory, &headers, &mut targets) else {
+    let memory = &request.memory;
+    let Some(response) = decision::response(config, memory, &headers, &message, &mut targets)
+    else {
         unreachable!("there is a route header");
     };
     if let Edit::Add(version) | Edit::Set(version) = response.tag {
@@ -141,7 +181,8 @@ fuzz_target!(|message: Message| {
     for line in &response.cookies {
         assert!(line.iter().all(|b| (b' '..=b'~').contains(b)), "{line:?}");
     }
-    if let Some(route) = &message.route
+    if message.named().is_none()
+        && let Some(route) = &message.route
         && !route.starts_with(b"via_upstream")
     {
         assert!(response.cookies.is_empty(), "nobody answered");

@@ -67,6 +67,16 @@ const TEXTS: &[Text] = &[
         examples: &[r#""outbound""#],
     },
     Text {
+        path: "routes",
+        title: "How a route takes part",
+        description: "marked: the EnvoyFilter switches the filter on for routes of its names, \
+                      and Envoy picks by the bucket. named: the filter is on for the whole \
+                      proxy, reads the weights from the route's name, \
+                      bluegreen.BACKEND-WEIGHT.BACKEND-WEIGHT, and picks itself; for gateways \
+                      of the Gateway API and waypoints.",
+        examples: &[r#""named""#],
+    },
+    Text {
         path: "bucketHeader",
         title: "Bucket header",
         description: "The request header that carries the user's bucket to Envoy, which picks \
