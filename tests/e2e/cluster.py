@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -37,6 +38,13 @@ INSTALL = FILES / "install.yaml"
 DOCS = "docs"
 DOCS_HOST = "docs.example"
 EDGE = "edge"
+
+# Three versions, and several VirtualServices.
+MANY = "many"
+THREE = ("v1", "v2", "v3")
+
+# All of ours.
+NAMESPACES = (NAMESPACE, DOCS, EDGE, MANY)
 
 # What users of the whole mesh apply, besides the plugins.
 ROUTING = [FILTER / "envoy-filter.yaml", FILTER / "admission.yaml"]
@@ -124,6 +132,12 @@ def apply(*what: Path | Json) -> str:
         for each in what
     ]
     return kubectl("apply", "-f", "-", text="\n---\n".join(texts))
+
+
+def versions(where: str) -> list[Json]:
+    """The pods of three versions in one of two clusters, as apps/version.yaml has one."""
+    text = (APPS / "version.yaml").read_text().replace("where", where)
+    return [yaml.safe_load(text.replace("which", version)) for version in THREE]
 
 
 def delete(*files: Path) -> None:
@@ -237,7 +251,7 @@ def ours() -> str:
         "validatingadmissionpolicy,validatingadmissionpolicybinding"
     )
     names = kubectl("get", kinds, "-A", "-o", "name").split()
-    namespaces = [f"namespace/{name}" for name in (NAMESPACE, DOCS, EDGE)]
+    namespaces = [f"namespace/{name}" for name in NAMESPACES]
     return " ".join(n for n in names if n in namespaces or "bluegreen" in n)
 
 
@@ -383,13 +397,23 @@ def routed(namespace: str, deployment: str) -> list[dict[str, int]]:
     """The different weights by subset of a proxy's routes to shop and to stock."""
     found: list[dict[str, int]] = []
     for each in weighted_routes(namespace, deployment):
-        clusters = each.get("weighted_clusters", {}).get("clusters", [])
-        weights = {c["name"].split("|")[2]: c["weight"] for c in clusters}
-        weights = {version: weight for version, weight in weights.items() if weight}
-        # The versions of other rollouts are no subsets.
-        if weights not in found and "" not in weights:
+        hosts, weights = weights_of(each)
+        # Those of the other rollouts are none of them.
+        if hosts <= SERVICES and weights not in found:
             found.append(weights)
     return found
+
+
+def weights_of(route: Json) -> tuple[set[str], dict[str, int]]:
+    """The Services of a weighted route, and the weights of its subsets but for 0."""
+    clusters = route.get("weighted_clusters", {}).get("clusters", [])
+    parts = [(each["name"].split("|"), each["weight"]) for each in clusters]
+    hosts = {name[3] for name, _ in parts}
+    return hosts, {name[2]: weight for name, weight in parts if weight}
+
+
+# Those that the example's VirtualServices route to.
+SERVICES = {f"{name}.{NAMESPACE}.svc.cluster.local" for name in ("shop", "stock")}
 
 
 def by_bucket(namespace: str, deployment: str) -> bool:
@@ -459,6 +483,16 @@ def _resource(name: str) -> str:
 def counted(namespace: str, deployment: str, name: str, **labels: str) -> float:
     """A counter of a proxy, as Prometheus scrapes it: all with these labels."""
     return counter(metrics(namespace, deployment), name, **labels)
+
+
+def responses(namespace: str, name: str) -> Counter[tuple[str, str, str]]:
+    """The responses that a proxy counted, by rollout, version and source."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for metric, labels, value in samples(metrics(namespace, name)):
+        if metric == RESPONSES:
+            key = (labels["bg_rollout"], labels["bg_version"], labels["bg_source"])
+            found[key] += int(value)
+    return found
 
 
 def samples(text: str) -> list[tuple[str, dict[str, str], float]]:
@@ -541,6 +575,12 @@ def rolled_out(namespace: str, *deployments: str) -> None:
     for name in deployments:
         status = ("rollout", "status", f"deployment/{name}", f"--timeout={SECONDS}s")
         kubectl("-n", namespace, *status)
+
+
+def wait_for_pods(namespace: str, *which: str) -> None:
+    """Waits until pods are ready: those of a name or a selector, or all of them."""
+    ready = ("pods", "--for=condition=Ready", f"--timeout={SECONDS}s")
+    kubectl("-n", namespace, "wait", *ready, *(which or ("--all",)))
 
 
 def restart(namespace: str, deployment: str) -> str:

@@ -1,8 +1,9 @@
 """The mesh under test, the table of what was proved, and the logs of a failure."""
 
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cluster import FILTER, GATEWAY, SYSTEM
 from kit import watching
 from readme import Shell, copy_of_the_project
 from report import Proof, Table
+from users import ask
 
 LOG_LINES = 10
 LOG_WIDTH = 200
@@ -129,6 +131,53 @@ def shop(example: str) -> None:
         cluster.wait_for_filter()
 
 
+@pytest.fixture(scope="module")
+def many(shop: None) -> Iterator[None]:
+    """Three versions in a namespace of their own, and their hosts at the gateway."""
+    # That of an earlier module may still be about to go.
+    gone = ("--for=delete", f"namespace/{cluster.MANY}", "--timeout=90s")
+    cluster.kubectl("wait", *gone)
+    cluster.apply(cluster.APPS / "many.yaml", *cluster.versions("near"))
+    cluster.wait_for_pods(cluster.MANY)
+    cluster.until(
+        "each version answers",
+        lambda: all(
+            ask("/", "three.example", x_version_pin=version).tags == [version]
+            for version in cluster.THREE
+        ),
+    )
+    yield
+    cluster.kubectl("delete", "namespace", cluster.MANY, "--wait=false")
+
+
+@pytest.fixture
+def own_settings(shop: None) -> Iterator[Callable[[str, cluster.Json], None]]:
+    """Adds settings to the plugin that is there, each by an owner of its own."""
+
+    def add(key: str, settings: cluster.Json) -> None:
+        outbound = {
+            "apiVersion": "extensions.istio.io/v1alpha1",
+            "kind": "WasmPlugin",
+            "metadata": {"name": "bluegreen-outbound", "namespace": SYSTEM},
+            "spec": {"pluginConfig": {"rollouts": {key: settings}}},
+        }
+        server_side = ("apply", "--server-side", f"--field-manager={key}", "-f", "-")
+        cluster.kubectl(*server_side, text=json.dumps(outbound))
+
+    yield add
+    remove = {"spec": {"pluginConfig": {"rollouts": None}}}
+    patch = ("patch", "wasmplugin", "bluegreen-outbound", "--type=merge", "-p")
+    cluster.kubectl("-n", SYSTEM, *patch, json.dumps(remove))
+    filters = "config_dump?resource=ecds_filters"
+    cluster.until(
+        "the settings are gone",
+        lambda: "rollouts" not in cluster.admin(SYSTEM, GATEWAY, filters),
+    )
+    [outbound, _] = cluster.documents(cluster.PLUGINS)
+    there = cluster.get("-n", SYSTEM, "wasmplugin", "bluegreen-outbound")
+    assert there["spec"] == outbound["spec"]
+
+
 def changes(said: str) -> bool:
     """Whether kubectl says that it changed anything."""
     return any(not line.endswith(" unchanged") for line in said.splitlines())
@@ -139,9 +188,8 @@ def remove() -> None:
     try:
         cluster.delete(cluster.PLUGINS, cluster.EXTENSIONS, *cluster.ROUTING)
     finally:
-        namespaces = (cluster.NAMESPACE, cluster.DOCS, cluster.EDGE)
-        words = ("namespace", *namespaces, "--ignore-not-found", "--timeout=120s")
-        cluster.kubectl("delete", *words)
+        words = ("namespace", *cluster.NAMESPACES, "--ignore-not-found")
+        cluster.kubectl("delete", *words, "--timeout=120s")
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

@@ -1,11 +1,11 @@
 """Two gateways: one in front of the mesh's, with one and the same configuration."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import cluster
 import pytest
-from cluster import APPS, EDGE, GATEWAY, OUTBOUND, RESPONSES, SYSTEM
+from cluster import APPS, EDGE, GATEWAY, NAMESPACE, OUTBOUND, SYSTEM
 from kit import bucket
 from report import Proof
 from users import COOKIE, User, all_ask, ask
@@ -36,19 +36,8 @@ def edge(shop: None) -> Iterator[str]:
     cluster.kubectl("delete", "namespace", EDGE, "--wait=false")
 
 
-def counted(namespace: str, deployment: str) -> Counter[tuple[str, str, str]]:
-    """A gateway's responses by rollout, version and source."""
-    text = cluster.metrics(namespace, deployment)
-    found: Counter[tuple[str, str, str]] = Counter()
-    for name, labels, value in cluster.samples(text):
-        if name == RESPONSES:
-            key = (labels["bg_rollout"], labels["bg_version"], labels["bg_source"])
-            found[key] += int(value)
-    return found
-
-
 def test_no_user_flips_and_one_cookie_in_all(edge: str, proof: Proof) -> None:
-    before = counted(EDGE, EDGE), counted(SYSTEM, GATEWAY)
+    before = cluster.responses(EDGE, EDGE), cluster.responses(SYSTEM, GATEWAY)
     users = [User(to=edge) for _ in range(USERS)]
     all_ask(users, TIMES, "/")
     for user in users:
@@ -59,22 +48,23 @@ def test_no_user_flips_and_one_cookie_in_all(edge: str, proof: Proof) -> None:
                 f"shop {answer.version} ({why}), stock {answer.version} ({why})\n"
             )
             assert answer.tags == [answer.version]
+            assert answer.all("x-edge-bucket") == [str(user.bucket)]
         first, *later = (answer.all("set-cookie") for answer in user.answers)
         assert len(first) == 1
         assert COOKIE.fullmatch(first[0])
         assert later == [[]] * (TIMES - 1)
-    proof(f"users of {USERS} who saw both versions, or two gateways", 0)
+    proof(f"users of {USERS} who saw both versions, or have two buckets", 0)
     proof("cookies that each of them got, in all", 1)
-    at_edge = counted(EDGE, EDGE) - before[0]
-    behind = counted(SYSTEM, GATEWAY) - before[1]
+    at_edge = cluster.responses(EDGE, EDGE) - before[0]
+    behind = cluster.responses(SYSTEM, GATEWAY) - before[1]
     # The edge deals by the same bucket.
     dealt = Counter(bucket.picked(user.bucket, WEIGHTS) for user in users)
     minted = {v: at_edge["edge.edge", v, "minted"] for v in WEIGHTS}
     assert minted == dealt
     assert at_edge.total() == USERS * TIMES
-    known = {source for _, _, source in behind}
-    assert known == {"identity-cookie"}
-    assert behind.total() == USERS * TIMES
+    shop = {each: n for each, n in behind.items() if each[0] == f"shop.{NAMESPACE}"}
+    assert {source for _, _, source in shop} == {"identity-cookie"}
+    assert sum(shop.values()) == USERS * TIMES
     proof("requests of users that the gateway behind did not know", 0)
 
 
@@ -115,3 +105,36 @@ def test_the_edge_lets_no_bucket_in(edge: str, proof: Proof) -> None:
         body = ask("/", to=edge, cookie=cookie, x_bluegreen_bucket=stranger).body
         assert f"(bucket {number % 100}), " in body
     proof("strangers' buckets that counted, at either gateway", 0)
+
+
+def test_a_host_that_the_edge_rewrites(
+    edge: str, own_settings: Callable[[str, cluster.Json], None], proof: Proof
+) -> None:
+    """Each deals by the host that it sees; by one salt for both hosts, alike."""
+    behind = "depot.example"
+    users = [f"{n:016x}" for n in range(USERS)]
+
+    def rewritten(objects: list[cluster.Json]) -> None:
+        for route in objects[-1]["spec"]["http"]:
+            route["rewrite"] = {"authority": behind}
+
+    def both(user: str) -> tuple[str, str]:
+        """The bucket of the edge, and the last digits of that of the gateway behind."""
+        answer = ask("/", to=edge, cookie=f"bluegreen-id={user}")
+        [number] = answer.all("x-edge-bucket")
+        return number, answer.body.partition("(bucket ")[2].partition(")")[0]
+
+    def due(user: str, *salts: str) -> tuple[str, str]:
+        numbers = [bucket.of(user.encode(), salt.encode()) for salt in salts]
+        return str(numbers[0]), str(numbers[1] % 100)
+
+    with cluster.changed(APPS / "edge.yaml", rewritten):
+        hosts = (cluster.HOST, behind)
+        cluster.until("it rewrites", lambda: both(users[0]) == due(users[0], *hosts))
+        assert all(both(user) == due(user, *hosts) for user in users)
+        own_settings("both", {"hosts": list(hosts), "salt": "both"})
+        cluster.until(
+            "the salt holds", lambda: both(users[0]) == due(users[0], "both", "both")
+        )
+        assert all(both(user) == due(user, "both", "both") for user in users)
+    proof(f"another host behind, one salt: users of {USERS} with two buckets", 0)

@@ -1,12 +1,11 @@
 """Services: versions that are no subsets, a sum that is not 100, settings of a host."""
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import cluster
 import pytest
 from callers import calls
-from cluster import GATEWAY, NAMESPACE, PLUGINS, RESPONSES, SYSTEM
+from cluster import GATEWAY, NAMESPACE, RESPONSES, SYSTEM
 from kit import bucket
 from report import Proof
 from users import User, all_ask, ask
@@ -74,30 +73,6 @@ def test_pins(proof: Proof) -> None:
         told = [] if tag == f"depot-{version}" else [f"not-routed; served={tag}"]
         assert dealt.all("x-version-pin") == told
     proof("pins by the end of the Services' names", len(WEIGHTS))
-
-
-@pytest.fixture
-def own_settings(shop: None) -> Iterator[Callable[[str, cluster.Json], None]]:
-    """Adds settings to the plugin that is there, each by an owner of its own."""
-
-    def add(key: str, settings: cluster.Json) -> None:
-        outbound = {
-            "apiVersion": "extensions.istio.io/v1alpha1",
-            "kind": "WasmPlugin",
-            "metadata": {"name": "bluegreen-outbound", "namespace": SYSTEM},
-            "spec": {"pluginConfig": {"rollouts": {key: settings}}},
-        }
-        server_side = ("apply", "--server-side", f"--field-manager={key}", "-f", "-")
-        cluster.kubectl(*server_side, text=json.dumps(outbound))
-
-    yield add
-    remove = {"spec": {"pluginConfig": {"rollouts": None}}}
-    patch = ("patch", "wasmplugin", "bluegreen-outbound", "--type=merge", "-p")
-    cluster.kubectl("-n", SYSTEM, *patch, json.dumps(remove))
-    cluster.until("the settings are gone", lambda: ask("/", HOST).tags)
-    [outbound, _] = cluster.documents(PLUGINS)
-    there = cluster.get("-n", SYSTEM, "wasmplugin", "bluegreen-outbound")
-    assert there["spec"] == outbound["spec"]
 
 
 def test_two_owners_each_with_settings_of_a_host(
