@@ -9,7 +9,7 @@ use bluegreen::core::identity::CookieId;
 use bluegreen::core::pin::{self, PinRequest};
 use bluegreen::core::rollouts::{Rollouts, Scope};
 use bluegreen::core::route::Route;
-use bluegreen::core::route_name::RouteName;
+use bluegreen::core::route_name::{LONGEST, PREFIX, RouteName};
 use bluegreen::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
 use bluegreen::core::version::Version;
 use proptest::prelude::*;
@@ -115,7 +115,7 @@ proptest! {
             .collect();
         let name = format!("bluegreen.{}", stated.join("."));
         let weights: Vec<u64> = weights.into_iter().map(u64::from).collect();
-        let is_short = name.len() <= RouteName::LONGEST;
+        let is_short = name.len() <= LONGEST;
         match RouteName::of(name.as_bytes()) {
             RouteName::States(found) => {
                 let expected = picked(bucket, &weights);
@@ -131,9 +131,9 @@ proptest! {
 
     #[test]
     fn no_name_of_a_route_is_too_odd(name in prop::collection::vec(any::<u8>(), 0..300)) {
-        let ours = [RouteName::PREFIX, &name].concat();
+        let ours = [PREFIX, &name].concat();
         prop_assert!(RouteName::of(&ours) != RouteName::IsOfOthers);
-        let is_ours = name.starts_with(RouteName::PREFIX);
+        let is_ours = name.starts_with(PREFIX);
         prop_assert_eq!(RouteName::of(&name) == RouteName::IsOfOthers, !is_ours);
     }
 

@@ -8,12 +8,13 @@ mod host;
 mod table;
 
 use bluegreen::core::config::{self, Config, Routes, VERSION_HEADER};
-use bluegreen::core::decision::{self, Caller, Edit, Memory, PinValue, RouteDecision};
+use bluegreen::core::decision::{self, Caller, Edit, Memory, PinValue};
 use bluegreen::core::host::ServiceNames;
 use bluegreen::core::metrics::{CounterId, Counters, Reason, Registry};
 use bluegreen::core::named_routes::NamedRoutes;
 use bluegreen::core::role::{Placement, Role};
 use bluegreen::core::route::Target;
+use bluegreen::core::route_name::RouteName;
 use bluegreen::core::targets::Targets;
 use bluegreen::core::{cache_control, headers};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -265,9 +266,9 @@ impl World for Core {
                 edit(&mut request, VERSION_HEADER, Edit::<&str>::Remove);
             }
             match decision::route(&properties, &mut self.named_routes) {
-                RouteDecision::TakesPart(request) => named = Some(request),
-                RouteDecision::IsOfOthers => return request,
-                RouteDecision::IsMisspelled => {
+                RouteName::States(request) => named = Some(request),
+                RouteName::IsOfOthers => return request,
+                RouteName::IsMisspelled => {
                     let cluster = properties.cluster.unwrap_or_default();
                     let target = self.targets.know(Target::new(&cluster));
                     let counted = target.rejected(Reason::RouteName);

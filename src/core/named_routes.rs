@@ -45,38 +45,23 @@ enum Known {
     Varies,
 }
 
-/// What the route of a request is to the filter.
-#[derive(Debug)]
-pub enum Found {
-    /// One whose name states weights.
-    Route(Rc<NamedRoute>),
-    /// One whose name begins so, and states none.
-    Misspelled,
-    /// Somebody else's.
-    OfOthers,
-}
-
 impl NamedRoutes {
     /// Returns the route of a request, by its name.
-    pub fn find(&mut self, properties: &impl Properties) -> Found {
+    pub fn find(&mut self, properties: &impl Properties) -> RouteName<Rc<NamedRoute>> {
         let Some(name) = properties.route_name() else {
-            return Found::OfOthers;
+            return RouteName::IsOfOthers;
         };
         if let Some(route) = self.0.get(&*name) {
-            return Found::Route(Rc::clone(route));
+            return RouteName::States(Rc::clone(route));
         }
-        match RouteName::of(&name) {
-            RouteName::States(weights) => {
-                if self.0.len() >= MOST_ROUTES {
-                    self.0.clear();
-                }
-                let route = Rc::new(NamedRoute::new(weights));
-                self.0.insert((*name).into(), Rc::clone(&route));
-                Found::Route(route)
+        RouteName::of(&name).map(|weights| {
+            if self.0.len() >= MOST_ROUTES {
+                self.0.clear();
             }
-            RouteName::IsMisspelled => Found::Misspelled,
-            RouteName::IsOfOthers => Found::OfOthers,
-        }
+            let route = Rc::new(NamedRoute::new(weights));
+            self.0.insert((*name).into(), Rc::clone(&route));
+            route
+        })
     }
 }
 
@@ -182,7 +167,7 @@ mod tests {
     const OF_ANOTHER_NAMESPACE: &str = "outbound|80||shop-green.test.svc.cluster.local";
 
     fn green(proxy: &Proxy) -> Rc<NamedRoute> {
-        let Found::Route(route) = NamedRoutes::default().find(proxy) else {
+        let RouteName::States(route) = NamedRoutes::default().find(proxy) else {
             panic!("{}", proxy.route)
         };
         route
@@ -249,7 +234,7 @@ mod tests {
                 route: format!("bluegreen.a-1.b-{weight}").leak(),
                 ..Proxy::default()
             };
-            let (Found::Route(once), Found::Route(again)) =
+            let (RouteName::States(once), RouteName::States(again)) =
                 (routes.find(&proxy), routes.find(&proxy))
             else {
                 panic!("{weight}")
@@ -263,7 +248,7 @@ mod tests {
                 ..Proxy::default()
             })
         };
-        assert!(matches!(find("bluegreen.a"), Found::Misspelled));
-        assert!(matches!(find("shop"), Found::OfOthers));
+        assert!(matches!(find("bluegreen.a"), RouteName::IsMisspelled));
+        assert!(matches!(find("shop"), RouteName::IsOfOthers));
     }
 }

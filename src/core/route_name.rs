@@ -11,11 +11,11 @@ use super::version::Version;
 use std::num::NonZeroU64;
 use std::rc::Rc;
 
-/// What the name of a route says.
+/// What the name of a route says, or what follows from it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum RouteName {
+pub enum RouteName<T> {
     /// The weights of its backends.
-    States(Weights),
+    States(T),
     /// It begins as one that states weights, and states none.
     IsMisspelled,
     /// Nothing to us.
@@ -41,22 +41,22 @@ pub struct Backend {
 /// The place of a backend in its route.
 pub type Place = usize;
 
-impl RouteName {
-    /// How the names begin that state weights.
-    pub const PREFIX: &'static [u8] = b"bluegreen.";
+/// How the names begin that state weights.
+pub const PREFIX: &[u8] = b"bluegreen.";
 
-    /// The most bytes of the name of an `HTTPRoute`'s rule (Gateway API, `SectionName`).
-    pub const LONGEST: usize = 253;
+/// The most bytes of the name of an `HTTPRoute`'s rule (Gateway API, `SectionName`).
+pub const LONGEST: usize = 253;
 
-    /// The most backends of a rule (Gateway API, `HTTPRouteRule.backendRefs`).
-    pub const MOST_BACKENDS: usize = 16;
+/// The most backends of a rule (Gateway API, `HTTPRouteRule.backendRefs`).
+pub const MOST_BACKENDS: usize = 16;
 
+impl RouteName<Weights> {
     /// Returns what a name says, which may be any bytes.
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
-        match name.strip_prefix(Self::PREFIX) {
+        match name.strip_prefix(PREFIX) {
             None => Self::IsOfOthers,
-            Some(stated) if name.len() <= Self::LONGEST => {
+            Some(stated) if name.len() <= LONGEST => {
                 Weights::of(stated).map_or(Self::IsMisspelled, Self::States)
             }
             Some(_) => Self::IsMisspelled,
@@ -64,10 +64,21 @@ impl RouteName {
     }
 }
 
+impl<T> RouteName<T> {
+    /// Returns the same with what `change` makes of what the name states.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> RouteName<U> {
+        match self {
+            Self::States(stated) => RouteName::States(change(stated)),
+            Self::IsMisspelled => RouteName::IsMisspelled,
+            Self::IsOfOthers => RouteName::IsOfOthers,
+        }
+    }
+}
+
 impl Weights {
     fn of(stated: &[u8]) -> Option<Self> {
         let parts = || stated.split(|&b| b == b'.');
-        if parts().count() > RouteName::MOST_BACKENDS {
+        if parts().count() > MOST_BACKENDS {
             return None;
         }
         let backends: Vec<Backend> = parts().map(Backend::of).collect::<Option<_>>()?;

@@ -10,7 +10,6 @@ use crate::core::cache_control;
 use crate::core::config::{self, Config, Routes, VERSION_HEADER};
 use crate::core::decision::{
     self, Caller, Edit, Memory, NamedRequest, PinValue, RequestDecision, ResponseDecision,
-    RouteDecision,
 };
 use crate::core::history::{Meeting, Place};
 use crate::core::host::ServiceNames;
@@ -19,6 +18,7 @@ use crate::core::named_routes::NamedRoutes;
 use crate::core::properties::Properties;
 use crate::core::role::{Placement, Role};
 use crate::core::route::Target;
+use crate::core::route_name::RouteName;
 use crate::core::targets::Targets;
 use std::rc::Rc;
 
@@ -125,12 +125,10 @@ impl Vm {
         self.places.push((name.to_owned(), meeting.place));
         meeting
     }
-}
 
-impl Vm {
     /// Returns the request's part in a route that states its weights in its name; `None`:
     /// it has none.
-    #[inline(never)]
+    #[inline(never)] // Else routes that are marked pay for its frame.
     fn named_request(&mut self, caller: Caller<'_>) -> Option<NamedRequest> {
         let is_stranger = matches!(caller, Caller::Stranger);
         // A removal has Envoy find the route again, also where there was nothing.
@@ -139,9 +137,9 @@ impl Vm {
         }
         let results = host::Results::begin();
         match decision::route(&results, &mut self.named_routes) {
-            RouteDecision::TakesPart(request) => Some(request),
-            RouteDecision::IsOfOthers => None,
-            RouteDecision::IsMisspelled => {
+            RouteName::States(request) => Some(request),
+            RouteName::IsOfOthers => None,
+            RouteName::IsMisspelled => {
                 self.count_misspelled(&results);
                 None
             }

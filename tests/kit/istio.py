@@ -73,22 +73,35 @@ def pin_routes(
     routes = []
     for number, (pin, cluster) in enumerate(clusters.items(), 1):
         name = "bluegreen-pin" if number == 1 else f"bluegreen-pin-{number}"
-        action = {"route": {"cluster": cluster, "timeout": "0s"}}
-        pinned = {"name": header, "string_match": {"exact": pin}}
-        match = {"prefix": "/", "headers": [pinned]}
-        routes.append(route(name, action, rollout) | {"match": match})
+        routes.append(matching_route(name, (header, pin), cluster, rollout))
     return routes
 
 
 def version_routes(services: Iterable[str]) -> list[Json]:
     """The routes of an HTTPRoute's rules for the versions, which are Services."""
-    routes = []
-    for service in services:
-        name = {"name": "x-bluegreen-version", "string_match": {"exact": service}}
-        action = {"route": {"cluster": service_cluster(service), "timeout": "0s"}}
-        match = {"prefix": "/", "headers": [name]}
-        routes.append(route(f"version-{service}", action) | {"match": match})
-    return routes
+    return [
+        matching_route(
+            f"version-{service}",
+            ("x-bluegreen-version", service),
+            service_cluster(service),
+        )
+        for service in services
+    ]
+
+
+def matching_route(
+    name: str, header: tuple[str, str], cluster: str, rollout: str = "shop.shop"
+) -> Json:
+    """The route that takes requests with this value of a header to a cluster."""
+    of, value = header
+    exact = {"name": of, "string_match": {"exact": value}}
+    match = {"prefix": "/", "headers": [exact]}
+    return route(name, plain(cluster), rollout) | {"match": match}
+
+
+def plain(cluster: str) -> Json:
+    """The action of a route with one destination."""
+    return {"route": {"cluster": cluster, "timeout": "0s"}}
 
 
 def stating_route(name: str, weights: dict[str, int]) -> Json:
@@ -98,7 +111,7 @@ def stating_route(name: str, weights: dict[str, int]) -> Json:
     if len(left) > 1:
         return weighted_route(left, name)
     [cluster] = left
-    return route(name, {"route": {"cluster": cluster, "timeout": "0s"}})
+    return route(name, plain(cluster))
 
 
 def weighted_route(

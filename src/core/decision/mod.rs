@@ -9,7 +9,7 @@ mod request;
 mod response;
 mod user;
 
-pub use named::{NamedRequest, RouteDecision, route};
+pub use named::{NamedRequest, route};
 pub use pinned::PinValue;
 pub use request::{RequestDecision, request};
 pub use response::{ResponseDecision, response};

@@ -5,38 +5,24 @@ use super::pinned::Pin;
 use super::{Caller, Edit};
 use crate::core::bucket::Bucket;
 use crate::core::config::VERSION_HEADER;
-use crate::core::headers::Headers;
+use crate::core::headers::{Found, Headers};
 use crate::core::metrics::{Reason, Reasons};
-use crate::core::named_routes::{self, Found, NamedRoute, NamedRoutes};
+use crate::core::named_routes::{self, NamedRoute, NamedRoutes};
 use crate::core::properties::Properties;
-use crate::core::route_name::Place;
+use crate::core::route_name::{Place, RouteName};
 use std::rc::Rc;
-
-/// Whether a request takes part, by the name of its route.
-#[derive(Debug)]
-pub enum RouteDecision {
-    /// It does: the name states weights.
-    TakesPart(NamedRequest),
-    /// It does not, though the name begins as one that states weights.
-    IsMisspelled,
-    /// It does not.
-    IsOfOthers,
-}
 
 /// Decides whether a request takes part, before anything of it is changed. `routes` spares
 /// it work, and changes nothing.
-pub fn route(properties: &impl Properties, routes: &mut NamedRoutes) -> RouteDecision {
-    let route = match routes.find(properties) {
-        Found::Route(route) => route,
-        Found::Misspelled => return RouteDecision::IsMisspelled,
-        Found::OfOthers => return RouteDecision::IsOfOthers,
-    };
-    let weights = route.weights();
-    let is_stale = weights.have_a_zero()
-        && properties
-            .cluster()
-            .is_some_and(|cluster| weights.contradict(&cluster));
-    RouteDecision::TakesPart(NamedRequest { route, is_stale })
+pub fn route(properties: &impl Properties, routes: &mut NamedRoutes) -> RouteName<NamedRequest> {
+    routes.find(properties).map(|route| {
+        let weights = route.weights();
+        let is_stale = weights.have_a_zero()
+            && properties
+                .cluster()
+                .is_some_and(|cluster| weights.contradict(&cluster));
+        NamedRequest { route, is_stale }
+    })
 }
 
 /// A request that takes part by the name of its route.
@@ -50,7 +36,7 @@ pub struct NamedRequest {
 
 impl NamedRequest {
     /// Returns what becomes of the version header, and what the response needs to know.
-    #[inline(never)]
+    #[inline(never)] // Else routes that are marked pay for its frame.
     pub(super) fn ask(
         self,
         caller: Caller<'_>,
@@ -68,24 +54,24 @@ impl NamedRequest {
             rejected.add(Reason::PinUnknownVersion);
             pin.is_for_no_version();
         }
-        let place = self.choose(caller, headers, backend, bucket);
-        let header = self.header(place, headers);
+        let [version] = headers.first_of([VERSION_HEADER]);
+        let place = self.choose(caller, version, backend, bucket);
+        let header = self.header(place, version);
         let route = self.route;
         (header, Asked { route, place })
     }
 
     /// Returns the backend that the request asks for: the one of its pin, at a client the
-    /// one that it asks for already, else the one of its bucket. `None`: Envoy rolls dice.
+    /// one of its version header, else the one of its bucket. `None`: Envoy rolls dice.
     fn choose(
         &self,
         caller: Caller<'_>,
-        headers: &Headers<'_>,
+        version: Found<'_>,
         pinned: Option<Place>,
         bucket: Option<Bucket>,
     ) -> Option<Place> {
         let weights = self.route.weights();
         let of_workload = || {
-            let [version] = headers.first_of([VERSION_HEADER]);
             let is_alone = version.is_alone && matches!(caller, Caller::Workload(_));
             weights.place_of(version.first.filter(|_| is_alone)?)
         };
@@ -94,12 +80,11 @@ impl NamedRequest {
     }
 
     /// Returns what becomes of the version header of a request that asks for a backend.
-    fn header(&self, place: Option<Place>, headers: &Headers<'_>) -> Edit<Rc<[u8]>> {
+    fn header(&self, place: Option<Place>, version: Found<'_>) -> Edit<Rc<[u8]>> {
         let backends = self.route.weights().backends();
         let Some(backend) = place.and_then(|place| backends.get(place)) else {
             return Edit::Keep;
         };
-        let [version] = headers.first_of([VERSION_HEADER]);
         match version.first {
             None => Edit::Add(Rc::clone(&backend.name)),
             Some(_) if version.is_only(&backend.name) => Edit::Keep,

@@ -103,7 +103,7 @@ fn of_marked<'r>(header: &[u8], targets: &'r mut Targets) -> (bool, &'r KnownTar
 
 /// Returns the same of a request whose route states weights; `is_proved`: the headers
 /// prove that an upstream answered.
-#[inline(never)]
+#[inline(never)] // Else routes that are marked pay for its frame.
 fn of_named<'r>(
     asked: &Asked,
     is_proved: bool,

@@ -4,12 +4,13 @@
 use arbitrary::Arbitrary;
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config::{self, Config, IdentityCookie};
-use bluegreen::core::decision::{self, Caller, Edit, NamedRequest, RouteDecision};
+use bluegreen::core::decision::{self, Caller, Edit, NamedRequest};
 use bluegreen::core::headers::{self, Headers};
 use bluegreen::core::host::ServiceNames;
 use bluegreen::core::named_routes::NamedRoutes;
 use bluegreen::core::pin::PinName;
 use bluegreen::core::properties::Properties;
+use bluegreen::core::route_name::RouteName;
 use bluegreen::core::targets::Targets;
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Cow;
@@ -115,8 +116,8 @@ impl Message {
     /// The request's part in a route that states weights, as a host asks for it.
     fn named(&self) -> Option<NamedRequest> {
         match decision::route(self, &mut NamedRoutes::default()) {
-            RouteDecision::TakesPart(request) => Some(request),
-            RouteDecision::IsMisspelled | RouteDecision::IsOfOthers => None,
+            RouteName::States(request) => Some(request),
+            RouteName::IsMisspelled | RouteName::IsOfOthers => None,
         }
     }
 }
