@@ -732,9 +732,11 @@ def test_rules_of_httproutes(http_routes: None, proof: Proof) -> None:
     cluster.until("HTTPRoutes can be written", lambda: PASSED in try_rule("shop"))
     for name in refused:
         assert (
-            f'{RULE_REFUSED_BY}request: rule "{name}": give it another name, or write a '
-            "VirtualService in the place of this HTTPRoute. Istio leaves out backends "
-            "of weight 0, and with one left Envoy refuses the whole route table."
+            f'{RULE_REFUSED_BY}request: rule "{name}": name it '
+            '"bluegreen.shop-blue-1.shop-green-1", after its weights, and have it picked by '
+            "the filter of gateway-api/. Under its name Envoy is to pick, but Istio leaves "
+            "out backends of weight 0, and with one left Envoy refuses the whole route "
+            "table."
         ) in try_rule(name)
     for name in passes:
         assert PASSED in try_rule(name), name
