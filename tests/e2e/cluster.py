@@ -301,7 +301,7 @@ def set_gateway_template(template: Json) -> None:
 def copy_files() -> None:
     """Copies what users apply to target/e2e, and fills in what they fill in."""
     shutil.rmtree(FILES, ignore_errors=True)
-    for folder in ("envoyfilter", "examples/blue-green", "tests/e2e/apps"):
+    for folder in ("envoyfilter", "examples", "tests/e2e/apps"):
         shutil.copytree(ROOT / folder, FILES / folder)
     proxy = gateway_template()["spec"]["containers"][0]["image"]
     for file in FILES.rglob("*.yaml"):

@@ -179,6 +179,8 @@ class Traffic:
     def __init__(self, users: list[User], rate: float, path: str) -> None:
         self.users = users
         self.repeated = 0
+        # All of them come by one gateway.
+        self._to = users[0].to
         self._path = path
         self._pace = Pace(rate)
         self._ended = threading.Event()
@@ -225,7 +227,7 @@ class Traffic:
                 self._turn += 1
             self._pace.turn()
             kept = connection is not None
-            connection = connection or connect()
+            connection = connection or connect(self._to)
             asked = (self._path, user.host, {"cookie": user.cookie})
             answer = _ask(connection, *asked)
             if kept and "RemoteDisconnected" in str(answer.status):

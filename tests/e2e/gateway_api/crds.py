@@ -8,6 +8,7 @@ from cluster import run
 
 MODULE = "sigs.k8s.io/gateway-api@v1.6.1"
 STANDARD, EXPERIMENTAL = "standard", "experimental"
+HTTP_ROUTE = "httproutes.gateway.networking.k8s.io"
 
 
 @cache
