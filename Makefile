@@ -56,6 +56,7 @@ needs-release := $(sort $(needs-test) $(needs-test-release))
 needs-publish := python go
 needs-test-fresh := cargo debootstrap
 needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl istioctl KUBECONFIG
+needs-e2e-controllers := $(needs-e2e) go
 needs-e2e-older := $(filter-out kubectl istioctl KUBECONFIG,$(needs-e2e))
 needs-bench := $(needs-build) python valgrind h2load
 needs-lint := $(needs-build) python
@@ -110,7 +111,11 @@ publish: .need-publish $(venv)/.image-installed .go-cosign .go-helm ## Push and 
 .release-files: .release-check image
 	@$(logged) --show '^(target/release|url) ' release $(bin)/python envoyfilter/release/build.py
 
-.programs: .go-cosign .go-helm .go-helm-3 .go-kubeconform
+# What is built in Go: for releases, and for e2e-controllers.
+release-programs := .go-cosign .go-helm .go-helm-3 .go-kubeconform
+controllers := .go-flagger .go-flagger-loadtester .go-argo-rollouts
+
+.programs: $(release-programs) $(controllers)
 
 .go-%:
 	@$(logged) go-$* $(tools)/go-install.sh $*
@@ -166,7 +171,7 @@ test-docs: .need-test-docs docs $(venv)/.installed $(venv)/.docs-installed ## Th
 	@$(tested) test-docs $(pytest) tests/docs
 
 .PHONY: test-release
-test-release: .need-test-release $(venv)/.installed $(venv)/.image-installed $(venv)/.release-installed .programs test-kubeconform ## A release of this commit, twice; chart, signatures (needs Go)
+test-release: .need-test-release $(venv)/.installed $(venv)/.image-installed $(venv)/.release-installed $(release-programs) test-kubeconform ## A release of this commit, twice; chart, signatures (needs Go)
 	@$(tested) test-release $(pytest) tests/release
 
 .PHONY: test-fresh
@@ -175,7 +180,11 @@ test-fresh: .need-test-fresh ## make demo test, in a new Debian that has what th
 
 .PHONY: e2e
 e2e: .need-e2e $(venv)/.installed $(venv)/.image-installed ## What users apply, on the cluster of KUBECONFIG: minutes
-	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e
+	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') --ignore tests/e2e/controllers tests/e2e
+
+.PHONY: e2e-controllers
+e2e-controllers: .need-e2e-controllers $(venv)/.installed $(venv)/.image-installed $(controllers) ## Argo Rollouts and Flagger move the weights, there too (needs Go)
+	@$(logged) --live e2e-controllers $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e/controllers
 
 .PHONY: e2e-older
 e2e-older: .need-e2e-older ## The same on an older Istio, on a cluster of its own (needs Go)
