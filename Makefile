@@ -57,6 +57,7 @@ needs-publish := python go
 needs-test-fresh := cargo debootstrap
 needs-e2e := $(needs-push) chromium prometheus buildah curl kubectl istioctl KUBECONFIG
 needs-e2e-controllers := $(needs-e2e) go
+needs-e2e-gateway-api := $(needs-e2e) go etcd kube-apiserver
 needs-e2e-older := $(filter-out kubectl istioctl KUBECONFIG,$(needs-e2e))
 needs-bench := $(needs-build) python valgrind h2load
 needs-lint := $(needs-build) python
@@ -178,13 +179,20 @@ test-release: .need-test-release $(venv)/.installed $(venv)/.image-installed $(v
 test-fresh: .need-test-fresh ## make demo test, in a new Debian that has what the README lists
 	@$(tools)/test-fresh.sh demo test
 
+# Those with a target of their own.
+e2e-others := controllers gateway_api
+
 .PHONY: e2e
 e2e: .need-e2e $(venv)/.installed $(venv)/.image-installed ## What users apply, on the cluster of KUBECONFIG: minutes
-	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') --ignore tests/e2e/controllers tests/e2e
+	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') $(e2e-others:%=--ignore tests/e2e/%) tests/e2e
 
 .PHONY: e2e-controllers
 e2e-controllers: .need-e2e-controllers $(venv)/.installed $(venv)/.image-installed $(controllers) ## Argo Rollouts and Flagger move the weights, there too (needs Go)
 	@$(logged) --live e2e-controllers $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e/controllers
+
+.PHONY: e2e-gateway-api
+e2e-gateway-api: .need-e2e-gateway-api $(venv)/.installed $(venv)/.image-installed .go-flagger ## HTTPRoutes, a Gateway and a waypoint, there too (needs Go)
+	@$(logged) --live e2e-gateway-api $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e/gateway_api
 
 .PHONY: e2e-older
 e2e-older: .need-e2e-older ## The same on an older Istio, on a cluster of its own (needs Go)

@@ -4,7 +4,7 @@ BEGIN {
   FS = ":.*## "
 }
 /^##@ / { print "\n" substr($0, 5) }
-/^[a-z][a-z0-9-]*:.*## / { printf "  %-14s %s\n", $1, $2 }
+/^[a-z][a-z0-9-]*:.*## / { printf "  %-15s %s\n", $1, $2 }
 END {
   print "\nVariables"
   print "  KEEP=1                     make demo: leave it running, to play with"

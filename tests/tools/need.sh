@@ -10,7 +10,7 @@ Looks for each NEED. What is missing:
   docker-registry, prometheus    is unpacked below target, out of Debian's packages
   buildah, chromium, curl, debootstrap, h2load, valgrind
                                  is installed, if this is root and there is apt-get
-  cargo, cc, c++, go, python, wasm, kubectl, istioctl, KUBECONFIG
+  cargo, cc, c++, go, python, wasm, kubectl, istioctl, KUBECONFIG, etcd, kube-apiserver
                                  is up to you
 Then fails if something is missing all the same, or too old: says of each the version
 that is wanted, the one that was found, and what installs it. `wasm` is a Rust that
@@ -119,6 +119,18 @@ look() { # NEED: fails if it is missing
       oldest=1.30
       found=$(version kubectl version --client)
       how=('https://kubernetes.io/docs/tasks/tools/')
+      ;;
+    etcd)
+      oldest=3.4
+      found=$(version etcd --version)
+      how=('https://etcd.io/docs/latest/install/' 'or (Debian): apt-get install etcd-server')
+      ;;
+    kube-apiserver)
+      what='a kube-apiserver of Kubernetes 1.34 or later, for a second API server'
+      how=('https://kubernetes.io/releases/download/#binaries')
+      found=$(version kube-apiserver --version)
+      at_least 1.34 "$found"
+      return
       ;;
     istioctl)
       what='istioctl, of the version of the Istio on the cluster'
