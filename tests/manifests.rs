@@ -1,7 +1,8 @@
 //! What users apply fits the code: configurations, names, labels.
 
-use bluegreen::core::config::{self, Config, DEFAULT_PIN_HEADER};
+use bluegreen::core::config::{self, Config, DEFAULT_PIN_HEADER, Routes, VERSION_HEADER};
 use bluegreen::core::role::{Role, Setting};
+use bluegreen::core::route_name::RouteName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -9,7 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod names;
-use names::{PINS, PLUGINS, WEIGHTED, counter_names, labels_of, metrics_of, read, words};
+use names::{
+    NAMED_PLUGINS, PINS, PLUGINS, WEIGHTED, counter_names, labels_of, metrics_of, read, words,
+};
 
 const ROUTE_HEADER_VALUE: &str =
     "%RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER_RAW% %METADATA(ROUTE:istio:config)%";
@@ -135,6 +138,9 @@ fn every_plugin_config_is_accepted_and_its_role_fits_its_side() {
     for (file, plugin, wasm) in plugins() {
         let config = parsed(&wasm["pluginConfig"]);
         check_header_names(&config);
+        if config.routes == Routes::Named {
+            continue;
+        }
         let spec = &plugin["spec"];
         let mode = spec["match"][0]["mode"].as_str();
         let [outbound, server] = PLUGINS;
@@ -151,6 +157,33 @@ fn every_plugin_config_is_accepted_and_its_role_fits_its_side() {
             assert_eq!(*selector, json!({"bluegreen": "tag"}), "{}", file.display());
         }
     }
+}
+
+/// Beside the mesh's plugins, which `envoy-filter.yaml` switches off, and each on the
+/// proxies that its file is for.
+#[test]
+fn the_plugins_for_named_routes_have_names_and_targets_of_their_own() {
+    let mut found = BTreeSet::new();
+    for (file, plugin, wasm) in plugins() {
+        let config = parsed(&wasm["pluginConfig"]);
+        let in_folder = file.starts_with(folder().join("gateway-api"));
+        let file = file.display();
+        assert_eq!(config.routes == Routes::Named, in_folder, "{file}");
+        if !in_folder {
+            continue;
+        }
+        assert_eq!(config.role, Setting::Outbound, "{file}");
+        let name = plugin["metadata"]["name"].as_str().expect("a name");
+        assert!(!PLUGINS.contains(&name), "{file}");
+        let spec = &plugin["spec"];
+        // Any proxy of the mesh would have it else.
+        assert!(
+            spec["targetRefs"].is_array() != spec["selector"].is_object(),
+            "{file}"
+        );
+        found.insert(name.to_owned());
+    }
+    assert_eq!(found, NAMED_PLUGINS.map(str::to_owned).into());
 }
 
 #[test]
@@ -327,19 +360,26 @@ fn the_envoy_filters_have_the_header_names_of_the_code() {
             assert_eq!(filter["name"], REMOVER, "{file}");
             assert_eq!(filter["disabled"], true, "{file}");
         }
-        for (place, value) in of_target(&patches, "NETWORK_FILTER") {
-            assert_eq!(
-                place["context"], "GATEWAY",
-                "{file}: a sidecar keeps buckets"
-            );
-            let early = &value["typed_config"]["early_header_mutation_extensions"];
-            let mutations = &early[0]["typed_config"]["mutations"];
-            assert_eq!(
-                *mutations,
-                json!([{"remove": &*code.bucket_header}]),
-                "{file}"
-            );
-        }
+        check_early_removals(file, &patches, &[&*code.bucket_header]);
+    }
+    for file in ["gateway-api/gateway.yaml", "gateway-api/waypoints.yaml"] {
+        let patches = patches(file);
+        assert_eq!(patches.len(), 1, "{file}");
+        check_early_removals(file, &patches, &[VERSION_HEADER, &*code.bucket_header]);
+    }
+}
+
+/// Checks which headers of strangers go at gateways, before a route is looked for.
+fn check_early_removals(file: &str, patches: &[Value], headers: &[&str]) {
+    for (place, value) in of_target(patches, "NETWORK_FILTER") {
+        assert_eq!(
+            place["context"], "GATEWAY",
+            "{file}: a sidecar keeps buckets"
+        );
+        let early = &value["typed_config"]["early_header_mutation_extensions"];
+        let mutations = &early[0]["typed_config"]["mutations"];
+        let removals = headers.iter().map(|header| json!({"remove": header}));
+        assert_eq!(*mutations, removals.collect::<Value>(), "{file}");
     }
 }
 
@@ -386,7 +426,9 @@ fn plugins_and_envoy_filters_are_of_the_namespace_in_the_filters_names() {
         }
     }
     for (file, plugin, _) in plugins() {
-        if !file.ends_with(ENVOY_FILTERS[2].0) {
+        let in_apps = [ENVOY_FILTERS[2].0, "gateway.yaml", "callers.yaml"];
+        let in_apps = in_apps.iter().any(|name| file.ends_with(name));
+        if !in_apps || file.ends_with(ENVOY_FILTERS[1].0) {
             let namespace = &plugin["metadata"]["namespace"];
             assert_eq!(namespace, "istio-system", "{}", file.display());
         }
@@ -409,9 +451,17 @@ fn listed(expression: &str) -> Vec<String> {
 
 #[test]
 fn the_policies_know_the_names_of_routes_and_the_pin_header() {
-    let mut with_pins = 0;
+    let (mut with_pins, mut with_version) = (0, 0);
     for (_, policy) in of_kind(&["ValidatingAdmissionPolicy"]) {
         let name = &policy["metadata"]["name"];
+        if let Some(version) = variable(&policy, "version") {
+            assert_eq!(version, format!("'{VERSION_HEADER}'"), "{name}");
+            with_version += 1;
+        }
+        // This one knows the names by how they begin.
+        if name == "bluegreen-named" {
+            continue;
+        }
         let weighted = variable(&policy, "weightedNames").expect("the names");
         assert_eq!(listed(&weighted), WEIGHTED, "{name}");
         if let Some(pins) = variable(&policy, "pinNames") {
@@ -430,6 +480,47 @@ fn the_policies_know_the_names_of_routes_and_the_pin_header() {
         }
     }
     assert_eq!(with_pins, 2, "the one that refuses, and the one that warns");
+    assert_eq!(with_version, 1, "the one that warns of HTTPRoutes");
+}
+
+/// The policies, and the names that the filter reads.
+#[test]
+fn the_policies_and_the_examples_name_rules_as_the_filter_reads_them() {
+    let prefix = std::str::from_utf8(RouteName::PREFIX).expect("UTF-8");
+    for file in ["admission.yaml", "naming.yaml"] {
+        let text = fs::read_to_string(folder().join("gateway-api").join(file)).expect(file);
+        assert!(text.contains(&format!("startsWith('{prefix}')")), "{file}");
+    }
+    let (mut weighted, mut versions) = (BTreeSet::new(), BTreeSet::new());
+    for (file, route) in of_kind(&["HTTPRoute"]) {
+        let file = file.display();
+        for rule in route["spec"]["rules"].as_array().expect("a list") {
+            let refs = rule["backendRefs"].as_array().expect("a list");
+            let backend = |each: &Value| each["name"].as_str().expect("a name").to_owned();
+            let name = rule["name"].as_str().expect("a name");
+            if let RouteName::States(weights) = RouteName::of(name.as_bytes()) {
+                let stated = weights.backends().iter().map(|each| {
+                    let name = String::from_utf8_lossy(&each.name).into_owned();
+                    (name, u64::from(each.weight))
+                });
+                let written = refs
+                    .iter()
+                    .map(|each| (backend(each), each["weight"].as_u64().unwrap_or(1)));
+                assert!(stated.eq(written), "{file}: {name}");
+                weighted.extend(refs.iter().filter(|_| refs.len() > 1).map(backend));
+            } else {
+                let header = &rule["matches"][0]["headers"][0];
+                assert_eq!(header["name"], VERSION_HEADER, "{file}: {name}");
+                let [only] = &refs[..] else {
+                    panic!("{file}: {name}")
+                };
+                assert_eq!(header["value"], backend(only), "{file}: {name}");
+                versions.insert(backend(only));
+            }
+        }
+    }
+    assert!(!weighted.is_empty());
+    assert_eq!(weighted, versions, "a rule for each version");
 }
 
 #[test]
@@ -439,6 +530,13 @@ fn each_policy_has_a_binding_that_refuses_or_warns() {
         .map(|(_, policy)| policy["metadata"]["name"].to_string())
         .collect();
     let mut bound = BTreeSet::new();
+    for kind in ["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"] {
+        let all = of_kind(&[kind]);
+        let [(_, naming)] = &all[..] else {
+            panic!("{kind}")
+        };
+        assert_eq!(naming["metadata"]["name"], "bluegreen-naming");
+    }
     for (_, binding) in of_kind(&["ValidatingAdmissionPolicyBinding"]) {
         let policy = binding["spec"]["policyName"].to_string();
         let warns = policy.contains("warnings");

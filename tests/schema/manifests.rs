@@ -58,7 +58,7 @@ fn the_manifests_pass_and_each_of_their_configurations_is_looked_at() {
             }
         }
     }
-    assert_eq!(plugins, 7);
+    assert_eq!(plugins, 10);
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl NamedRequest {
         }
         let pinned = pin.version.as_ref();
         let backend = pinned.and_then(|name| self.route.weights().answering_to(name));
-        if pinned.is_some() && backend.is_none() {
+        if pinned.is_some() && backend.is_none() && !self.route.weights().are_of_one() {
             rejected.add(Reason::PinUnknownVersion);
             pin.is_for_no_version();
         }
@@ -101,6 +101,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// Returns whether there was nothing to choose: a pin is for those behind, such as the
+    /// waypoint of the one Service.
+    pub(super) fn had_no_choice(&self) -> bool {
+        self.route.weights().are_of_one()
+    }
+
     /// Returns the name of the cluster to which the request went; empty: none. Where no
     /// upstream answered it may be any.
     pub(super) fn cluster(&self, answered: bool, properties: &impl Properties) -> Rc<[u8]> {

@@ -55,10 +55,11 @@ pub fn response<'r>(
     let version = target.version().filter(|_| answered);
     let mut rejected = memory.rejected;
     let is_unknown = memory.named.is_some() && rejected.has(Reason::PinUnknownVersion);
+    let is_for_others = memory.named.as_ref().is_some_and(Asked::had_no_choice);
     let other = memory
         .pinned
         .as_ref()
-        .filter(|_| !is_unknown)
+        .filter(|_| !is_unknown && !is_for_others)
         .and_then(|pinned| version.filter(|version| !version.answers_to(pinned)));
     if other.is_some() {
         rejected.add(Reason::PinNotRouted);

@@ -91,8 +91,8 @@ def test_a_ramp_to_the_end_and_back(proof: Proof) -> None:
     # Those of the shop, at the classic gateway, whose weights stay.
     others = returning(USERS)
     with (
-        traffic(users, path="/") as running,
-        traffic(others, rate=RATE, path="/page.html") as beside,
+        traffic(users, 60, "/") as running,
+        traffic(others, RATE, "/page.html") as beside,
     ):
         for blue, green in [(100, 0), (70, 30), (50, 50), (0, 100)]:
             store.shift(blue, green)

@@ -237,7 +237,7 @@ def test_a_ramp_to_the_end_and_back(visitors: list[User], proof: Proof) -> None:
 def test_what_remains_of_the_old_weights(visitors: list[User], proof: Proof) -> None:
     shift(100, 0)
     settle(visitors, 0)
-    with traffic(visitors, path="/") as running:
+    with traffic(visitors, 60, "/") as running:
         running.all_asked_since(time.monotonic())
         began = time.monotonic()
         shift(0, 100)
