@@ -47,10 +47,11 @@ fn pages() -> Vec<String> {
 }
 
 /// The pages that the second edition's users read first: they say what the code does.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "README.md",
     "docs/compatibility.md",
     "docs/configuration.md",
+    "docs/gateway-api.md",
     "docs/how-it-works.md",
     "docs/install.md",
     "docs/operating.md",
@@ -662,6 +663,12 @@ fn the_older_istio_that_is_said_to_be_tested_is_the_one_of_its_script() {
 
 // ---- commands -------------------------------------------------------------------------
 
+/// The pages of which the tests on a cluster run every command.
+const WALKTHROUGHS: [&str; 2] = [
+    "examples/blue-green/README.md",
+    "examples/gateway-api/README.md",
+];
+
 /// What stands above a block of commands that the tests on a cluster leave out.
 const RUN_BY: &str = "<!-- run by: ";
 const NOT_RUN: &str = "<!-- not run: ";
@@ -690,7 +697,7 @@ fn every_command_runs_in_a_test_or_the_page_says_why_not() {
                 let words = ["kubectl", "istioctl", "$REGISTRY", ".example"];
                 let by_words = page == "README.md" || page.starts_with("docs/");
                 assert!(
-                    page == "examples/blue-green/README.md"
+                    WALKTHROUGHS.contains(&&*page)
                         || by_words && words.iter().any(|word| block.text.contains(word)),
                     "{page}: nothing runs this:\n{}",
                     block.text
