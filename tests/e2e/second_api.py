@@ -62,7 +62,7 @@ def alone(
         token = secrets.token_hex(16)
         (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
         command = [
-            _program("kube-apiserver"),
+            program("kube-apiserver"),
             *("--etcd-servers", etcd),
             *("--bind-address", address, "--advertise-address", address),
             *("--secure-port", str(port), "--service-cluster-ip-range", SERVICES),
@@ -80,7 +80,7 @@ def alone(
         _write(
             kubeconfig, f"https://{address}:{port}", authority, {"token": token}, name
         )
-        stack.enter_context(_running(f"{name}-apiserver", command, _limited))
+        stack.enter_context(running(f"{name}-apiserver", command, limited))
         _wait(kubeconfig, name)
         yield kubeconfig
 
@@ -114,7 +114,7 @@ def beside(flags: Iterable[str], name: str = "beside") -> Iterator[Path]:
         kubeconfig = Path(temporary) / "kubeconfig"
         kubeconfig.write_text(yaml.safe_dump(config))
         kubeconfig.chmod(0o600)
-        with _running(f"{name}-apiserver", command, _limited):
+        with running(f"{name}-apiserver", command, limited):
             _wait(kubeconfig, name)
             yield kubeconfig
 
@@ -177,30 +177,31 @@ def _write(file: Path, server: str, authority: bytes, user: dict, name: str) -> 
 def _etcd(folder: Path, client: str, peer: int, name: str) -> Iterator[None]:
     own = f"http://{ports.LOOPBACK}:{peer}"
     command = [
-        _program("etcd"),
+        program("etcd"),
         *("--name", name, "--data-dir", folder / "etcd"),
         *("--listen-client-urls", client, "--advertise-client-urls", client),
         *("--listen-peer-urls", own, "--initial-advertise-peer-urls", own),
         *("--initial-cluster", f"{name}={own}", "--logger", "zap"),
     ]
-    with _running(f"{name}-etcd", command):
+    with running(f"{name}-etcd", command):
         yield
 
 
-def _program(name: str) -> str:
+def program(name: str) -> str:
+    """The path of a program in PATH."""
     if found := shutil.which(name):
         return found
     raise ClusterError(f"no {name} in PATH")
 
 
-def _limited() -> None:
+def limited() -> None:
     """Ends a child with its parent, and bounds its memory."""
     die_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
 
 
 @contextmanager
-def _running(
+def running(
     log: str, command: list, before: Callable[[], None] = die_with_parent
 ) -> Iterator[None]:
     """A program that runs in the background, and that ends with the block."""
