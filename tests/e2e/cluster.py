@@ -43,8 +43,12 @@ EDGE = "edge"
 MANY = "many"
 THREE = ("v1", "v2", "v3")
 
+# Those whose weights Argo Rollouts and Flagger move: make e2e-controllers.
+ARGO = "argo-shop"
+FLAGGER = "flagger-shop"
+
 # All of ours.
-NAMESPACES = (NAMESPACE, DOCS, EDGE, MANY)
+NAMESPACES = (NAMESPACE, DOCS, EDGE, MANY, ARGO, FLAGGER)
 
 # What users of the whole mesh apply, besides the plugins.
 ROUTING = [FILTER / "envoy-filter.yaml", FILTER / "admission.yaml"]

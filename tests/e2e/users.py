@@ -119,13 +119,19 @@ class User:
 
     def ask(self, path: str = PAGE) -> Answer:
         """One request, and its cookie kept."""
-        answer = ask(path, self.host, self.to, **self._headers())
+        answer = ask(path, self.host, self.to, **self.headers)
+        self.keep(answer)
+        return answer
+
+    def keep(self, answer: Answer) -> None:
+        """Remembers an answer, and its cookie, as a browser does."""
         for line in answer.all("set-cookie"):
             self.cookie = line.partition(";")[0]
         self.answers.append(answer)
-        return answer
 
-    def _headers(self) -> dict[str, str]:
+    @property
+    def headers(self) -> dict[str, str]:
+        """What says who it is."""
         both = {"cookie": self.cookie, "x_user_id": self.name}
         return {name: value for name, value in both.items() if value}
 
@@ -168,20 +174,21 @@ def returning(count: int, host: str = cluster.HOST) -> list[User]:
 
 
 class Traffic:
-    """Returning users who ask in turn, all the time; half of the callers keep their
-    connection, as browsers do, the others make a new one for each request.
+    """Users who ask in turn, all the time; half of the callers keep their connection, as
+    browsers do, the others make a new one for each request. Of several paths a user
+    asks for one after the other.
 
     When a connection that they kept is closed before a byte of the answer came, they
     ask once more, as browsers do too. It counts as failed if that fails as well; how
     many were asked once more, `figure` says beside.
     """
 
-    def __init__(self, users: list[User], rate: float, path: str) -> None:
+    def __init__(self, users: list[User], rate: float, *paths: str) -> None:
         self.users = users
         self.repeated = 0
         # All of them come by one gateway.
         self._to = users[0].to
-        self._path = path
+        self._paths = paths
         self._pace = Pace(rate)
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -212,10 +219,14 @@ class Traffic:
         ]
 
     def all_asked_since(self, moment: float) -> None:
-        """Waits until each user has asked again."""
+        """Waits until each user has asked again, for each path."""
+        count = len(self._paths)
         cluster.until(
             "every user asked again",
-            lambda: all(u.answers and u.answers[-1].asked > moment for u in self.users),
+            lambda: all(
+                len(user.answers) >= count and user.answers[-count].asked > moment
+                for user in self.users
+            ),
         )
 
     def run(self, keep: bool) -> None:
@@ -228,14 +239,15 @@ class Traffic:
             self._pace.turn()
             kept = connection is not None
             connection = connection or connect(self._to)
-            asked = (self._path, user.host, {"cookie": user.cookie})
+            path = self._paths[len(user.answers) % len(self._paths)]
+            asked = (path, user.host, user.headers)
             answer = _ask(connection, *asked)
             if kept and "RemoteDisconnected" in str(answer.status):
                 # On a connection made anew by `request`.
                 answer = _ask(connection, *asked)
                 with self._lock:
                     self.repeated += 1
-            user.answers.append(answer)
+            user.keep(answer)
             if not keep or answer.status != 200:
                 connection.close()
                 connection = None
@@ -246,9 +258,9 @@ class Traffic:
 
 
 @contextmanager
-def traffic(users: list[User], rate: float = 60, path: str = PAGE) -> Iterator[Traffic]:
+def traffic(users: list[User], rate: float = 60, *paths: str) -> Iterator[Traffic]:
     """Traffic of these users."""
-    running = Traffic(users, rate, path)
+    running = Traffic(users, rate, *(paths or (PAGE,)))
     with ThreadPoolExecutor(4) as pool:
         callers = [pool.submit(running.run, keep=n % 2 == 1) for n in range(4)]
         try:

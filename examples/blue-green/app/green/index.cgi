@@ -1,6 +1,7 @@
 #!/bin/sh
 # Answers `/`: who served it, and why. A browser gets page.html, others a line of
-# text. SERVICE is this service's name, BEHIND the URL of one that it calls.
+# text. SERVICE is this service's name, BEHIND the URL of one that it calls. With FAIL it
+# is a release that is broken: it starts, and fails at what users ask.
 
 pin=$HTTP_X_VERSION_PIN bucket=$HTTP_X_BLUEGREEN_BUCKET
 case $bucket in *[!0-9]*) bucket= ;; esac # from strangers, without the filter
@@ -30,6 +31,12 @@ forward() {
   timeout 5 wget -q -O - "$@" "$BEHIND" 2>/dev/null || echo "no answer from $BEHIND"
 }
 behind=${BEHIND:+$(forward)}
+
+if [ "$FAIL" ]; then
+  printf 'Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n\r\n'
+  echo "$SERVICE $VERSION ($why), $FAIL"
+  exit
+fi
 
 case $HTTP_ACCEPT in
   *text/html*)
