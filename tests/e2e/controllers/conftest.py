@@ -30,10 +30,6 @@ def mesh(labelled: None) -> Iterator[None]:
     """The filter on the gateway, the controllers' kinds, and a namespace for each."""
     users.PACE = users.Pace(RATE)
     cluster.apply(cluster.INSTALL)
-    cluster.until(
-        "the filter runs at the gateway",
-        lambda: cluster.wrong(SYSTEM, GATEWAY) == {OUTBOUND: 0},
-    )
     with ExitStack() as later:
         later.enter_context(programs.api())
         for controller in programs.MODULES:
@@ -47,6 +43,11 @@ def mesh(labelled: None) -> Iterator[None]:
         gone = ("delete", "namespace", ARGO, FLAGGER, "--timeout=120s")
         later.callback(cluster.kubectl, *gone)
         later.callback(programs.stopped.set)
+        # It has no listener before there is a Gateway.
+        cluster.until(
+            "the filter runs at the gateway",
+            lambda: cluster.wrong(SYSTEM, GATEWAY) == {OUTBOUND: 0},
+        )
         yield
 
 

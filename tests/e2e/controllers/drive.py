@@ -68,10 +68,13 @@ def _version(destination: Json) -> str:
 class Drive:
     """The users of an application, and what they were answered until now."""
 
-    def __init__(self, app: App, running: Traffic, counted: Counter[str]) -> None:
+    def __init__(
+        self, app: App, running: Traffic, counted: Counter[str], broken: str
+    ) -> None:
         self.app = app
         self._running = running
         self._counted = counted
+        self._broken = broken
 
     @property
     def users(self) -> list[User]:
@@ -150,21 +153,21 @@ class Drive:
 
     @property
     def failures(self) -> list[Answer]:
-        """The answers that no user should see."""
-        return self._running.failures
-
-    @property
-    def failed(self) -> tuple[str, str]:
-        """The row of the table about them."""
-        count = len(self._running.answers)
-        return f"{self.app.name}: failed of {count} requests", self._running.figure
+        """The answers that no user should see: but for those of a release that fails."""
+        return [
+            answer
+            for answer in self._running.failures
+            if (answer.status, answer.version) != (500, self._broken)
+        ]
 
     def all_counted(self) -> None:
         """Each answer to them had the tag of a version, and is counted as that one's.
 
-        After the last request.
+        After the last request. The first one of each, which brought the cookie, is left
+        out: the commands of a walk-through have such answers, too.
         """
-        tags = Counter(tag for answer in self._running.answers for tag in answer.tags)
+        returning = [a for a in self._running.answers if not a.all("set-cookie")]
+        tags = Counter(tag for answer in returning for tag in answer.tags)
         cluster.until(
             f"{self.app.name}: counted as tagged, {tags}",
             lambda: counted(self.app.rollout) - self._counted == tags,
@@ -173,6 +176,11 @@ class Drive:
         total = sum(tags.values())
         what = "answers tagged, and counted as that version"
         self.app.proof(f"{self.app.name}: {what}", total)
+
+
+def listed(figures: list[int]) -> str:
+    """Figures as a row shows them."""
+    return ", ".join(map(str, figures))
 
 
 def picked(user: User, weights: Weights) -> str:
@@ -201,24 +209,28 @@ def _was_dealt(user: User, weights: Weights, releases: Releases, began: float) -
 
 
 def counted(rollout: str) -> Counter[str]:
-    """The gateway's answers to users of a rollout who do not pin, by version."""
+    """The gateway's answers to a rollout's users who came with a cookie, by version."""
     text = cluster.metrics(SYSTEM, GATEWAY)
     found: Counter[str] = Counter()
     for name, labels, value in cluster.samples(text):
-        if name == RESPONSES and labels.get("bg_rollout") == rollout:
-            sticky = labels["bg_source"] in ("minted", "identity-cookie")
-            found[labels["bg_version"]] += int(value) if sticky else 0
+        of = (labels.get("bg_rollout"), labels.get("bg_source"))
+        if name == RESPONSES and of == (rollout, "identity-cookie"):
+            found[labels["bg_version"]] += int(value)
     return found
 
 
 @contextmanager
-def users_of(app: App, *paths: str, rate: float = RATE) -> Iterator[Drive]:
-    """Users without a cookie, who ask until the block ends."""
+def users_of(app: App, *paths: str, broken: str = "") -> Iterator[Drive]:
+    """Users without a cookie, who ask until the block ends; a release may be broken."""
     users = [User(host=app.host) for _ in range(USERS)]
     before = counted(app.rollout)
-    with traffic(users, rate, *(paths or ("/",))) as running:
-        drive = Drive(app, running, before)
+    with traffic(users, RATE, *(paths or ("/",))) as running:
+        drive = Drive(app, running, before, broken)
         yield drive
     assert not drive.failures, drive.failures[:3]
-    app.proof(*drive.failed)
+    count, repeated = len(running.answers), running.repeated
+    app.proof(f"{app.name}: failed of {count} requests", f"0 ({repeated} repeated)")
+    if broken:
+        failed = len(running.failures)
+        app.proof(f"{app.name}: and of those to {broken}, which is broken", failed)
     drive.all_counted()

@@ -150,6 +150,7 @@ def api() -> Iterator[None]:
 _base: list[str] = []
 
 GROUPS = {
+    "analysisruns": "argoproj.io/v1alpha1",
     "canaries": "flagger.app/v1beta1",
     "deployments": "apps/v1",
     "experiments": "argoproj.io/v1alpha1",
@@ -166,10 +167,15 @@ class StoppedError(Exception):
 stopped = threading.Event()
 
 
-def read(namespace: str, kind: str, name: str = "") -> Json:
-    """An object, or the list of all."""
+def go_on() -> None:
+    """Ends what runs beside the tests, when they have ended."""
     if stopped.is_set():
         raise StoppedError
+
+
+def read(namespace: str, kind: str, name: str = "") -> Json:
+    """An object, or the list of all."""
+    go_on()
     path = f"apis/{GROUPS[kind]}/namespaces/{namespace}/{kind}/{name}"
     url = f"{_base[0]}/{path.rstrip('/')}"
     try:

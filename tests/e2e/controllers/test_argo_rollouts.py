@@ -12,8 +12,9 @@ import pytest
 from apps import FIRST
 from cluster import ARGO, Json
 from conftest import Runs
-from drive import SECONDS, USERS, App, Drive, picked, users_of
+from drive import SECONDS, USERS, App, Drive, listed, picked, users_of
 from report import Proof
+from walkthrough import walkthrough
 
 RAMP = (20, 50, 100)
 PAUSE = {"pause": {}}
@@ -174,7 +175,7 @@ def to_full(
     argo.is_promoted(new)
     drive.settled({stable: 100, canary: 0}, {stable: new, canary: new})
     assert drive.moves() == {(old, new): USERS}, drive.moves()
-    app.proof(f"{app.name}: users of {USERS} on {new} at 20, 50, 100", _list(on_new))
+    app.proof(f"{app.name}: users of {USERS} on {new} at 20, 50, 100", listed(on_new))
     app.proof(f"{app.name}: who moved twice, or at promotion", 0)
 
 
@@ -198,10 +199,6 @@ def to_half_and_back(
     moves = drive.moves(began)
     assert moves == {(old, new, old): on_new, (old,): USERS - on_new}, moves
     app.proof(f"{app.name}: aborted at 50, users who went back, each once", on_new)
-
-
-def _list(figures: list[int]) -> str:
-    return ", ".join(map(str, figures))
 
 
 @contextmanager
@@ -388,6 +385,82 @@ def experimental(name: str) -> list[Json]:
     return by_subsets(name, apps.template(name), steps=steps)
 
 
+# ------------------------------------------------------- the example, with pingPong
+
+BLUE, GREEN = COLOURS = ("shop-blue", "shop-green")
+
+
+def example(app: App, prometheus: str) -> None:
+    """Its README, command by command: to green, to blue, and a release that fails."""
+    argo = Argo(app)
+    colours = {name.rpartition("-")[2]: name for name in COLOURS}
+
+    def ramp_up(old: str, new: str, weights: list[dict[str, int]]) -> list[int]:
+        """From the first weight on; a person would wait for the next ones."""
+        on_new = []
+        for step, each in enumerate(weights):
+            argo.stands_at(2 * step + 1)
+            # The release that comes is the one whose weight grows.
+            grows = BLUE if weights[-1][BLUE] else GREEN
+            serving = dict.fromkeys(COLOURS, old) | {grows: new}
+            last = drive.settled(each, serving)
+            on_new.append(last if grows == GREEN else USERS - last)
+            drive.pins(colours, serving)
+            argo.go_on()
+        return on_new
+
+    with walkthrough(app, "argo-rollouts", FILLED | {PROMETHEUS: prometheus}) as person:
+        person.next()
+        with users_of(app, broken="v4") as drive:
+            drive.settled({BLUE: 100, GREEN: 0}, {BLUE: FIRST})
+            person.next()
+            up = [{BLUE: 100 - weight, GREEN: weight} for weight in RAMP]
+            to_green = ramp_up(FIRST, "v2", up)
+            person.next()
+            assert drive.moves() == {(FIRST, "v2"): USERS}, drive.moves()
+            app.proof("shop: users on v2, green, at 20, 50, 100", listed(to_green))
+            back = [{BLUE: weight, GREEN: 100 - weight} for weight in RAMP]
+            to_blue = ramp_up("v2", "v3", back)
+            argo.is_promoted("v3")
+            drive.settled({BLUE: 100, GREEN: 0}, {BLUE: "v3"})
+            assert drive.moves() == {(FIRST, "v2", "v3"): USERS}, drive.moves()
+            app.proof("shop: users on v3, blue, at 20, 50, 100", listed(to_blue))
+            app.proof("shop: who moved twice in a ramp, or at promotion", 0)
+            measured = looks(app, "Successful")
+            assert measured
+            app.proof("shop: looks at enough requests, all of them good", len(measured))
+            assert set(measured) == {"[0]"}, measured
+            began = time.monotonic()
+            person.next()
+            drive.settled({BLUE: 100, GREEN: 0}, {BLUE: "v3"})
+            moves = drive.moves(began)
+            assert set(moves) == {("v3",), ("v3", "v4", "v3")}, moves
+            aborted = moves[("v3", "v4", "v3")]
+            app.proof("shop: aborted by the counters, users back, each once", aborted)
+            [share] = looks(app, "Failed")
+            app.proof("shop: the share of errors that aborted it", share)
+        person.end()
+
+
+def looks(app: App, phase: str) -> list[str]:
+    """What Prometheus said of a release, in runs of an analysis with this outcome."""
+    return [
+        measured["value"]
+        for run in programs.read(app.namespace, "analysisruns")["items"]
+        for metric in run.get("status", {}).get("metricResults", [])
+        for measured in metric.get("measurements", [])
+        if metric["phase"] == phase and measured.get("value") not in (None, "[]")
+    ]
+
+
+PROMETHEUS = "http://prometheus.istio-system:9090"
+# A person waits, and so does Argo; here each pause ends when it was looked at.
+FILLED = {
+    "pause: {duration: 5m}": "pause: {}",
+    "interval: 30s": "interval: 3s",
+    "[2m]": "[20s]",
+}
+
 # ---------------------------------------------------------------------------- tests
 
 SCENARIOS: dict[str, tuple[Callable[[App], None], list[Json]]] = {
@@ -403,16 +476,17 @@ SCENARIOS: dict[str, tuple[Callable[[App], None], list[Json]]] = {
 
 
 @pytest.fixture(scope="module", autouse=True)
-def argo(runs: Runs) -> Iterator[None]:
+def argo(runs: Runs, prometheus: str) -> Iterator[None]:
     """Argo Rollouts, and all that it drives here."""
     with programs.argo_rollouts(ARGO):
+        shop = App("shop", ARGO, f"{ARGO}.example", "shop", f"shop.{ARGO}")
+        runs.begin(shop, lambda app: example(app, prometheus))
         for name, (scenario, objects) in SCENARIOS.items():
             cluster.apply(*objects)
             runs.begin(application(name), scenario)
         yield
-        # What it drove goes first.
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", ["shop", *SCENARIOS])
 def test_rollout(name: str, runs: Runs, proof: Proof) -> None:
     runs.tell(name, proof)
