@@ -135,12 +135,6 @@ impl Weights {
         found.peek().is_some() && found.all(|backend| backend.weight == 0)
     }
 
-    /// Returns whether there is one backend alone, and nothing to pick.
-    #[must_use]
-    pub fn are_of_one(&self) -> bool {
-        self.backends.len() == 1
-    }
-
     /// Returns whether a backend has the weight 0.
     #[must_use]
     pub fn have_a_zero(&self) -> bool {

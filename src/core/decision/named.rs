@@ -6,10 +6,12 @@ use super::{Caller, Edit};
 use crate::core::bucket::Bucket;
 use crate::core::config::VERSION_HEADER;
 use crate::core::headers::{Found, Headers};
-use crate::core::metrics::{Reason, Reasons};
+use crate::core::metrics::{Reason, Reasons, Source};
 use crate::core::named_routes::{self, NamedRoute, NamedRoutes};
+use crate::core::pin::PinName;
 use crate::core::properties::Properties;
 use crate::core::route_name::{Place, RouteName};
+use crate::core::version::Version;
 use std::rc::Rc;
 
 /// Decides whether a request takes part, before anything of it is changed. `routes` spares
@@ -41,7 +43,8 @@ impl NamedRequest {
         self,
         caller: Caller<'_>,
         headers: &Headers<'_>,
-        pin: &mut Pin,
+        pin: &Pin,
+        user: Source,
         bucket: Option<Bucket>,
         rejected: &mut Reasons,
     ) -> (Edit<Rc<[u8]>>, Asked) {
@@ -50,15 +53,16 @@ impl NamedRequest {
         }
         let pinned = pin.version.as_ref();
         let backend = pinned.and_then(|name| self.route.weights().answering_to(name));
-        if pinned.is_some() && backend.is_none() && !self.route.weights().are_of_one() {
-            rejected.add(Reason::PinUnknownVersion);
-            pin.is_for_no_version();
-        }
         let [version] = headers.first_of([VERSION_HEADER]);
         let place = self.choose(caller, version, backend, bucket);
         let header = self.header(place, version);
-        let route = self.route;
-        (header, Asked { route, place })
+        let is_for_none = pinned.is_some() && backend.is_none();
+        let asked = Asked {
+            route: self.route,
+            place,
+            without_pin: is_for_none.then_some(user),
+        };
+        (header, asked)
     }
 
     /// Returns the backend that the request asks for: the one of its pin, at a client the
@@ -98,13 +102,26 @@ impl NamedRequest {
 pub(super) struct Asked {
     route: Rc<NamedRoute>,
     place: Option<Place>,
+    /// How the user is known, where no backend of the route answers to the request's pin.
+    without_pin: Option<Source>,
 }
 
 impl Asked {
-    /// Returns whether there was nothing to choose: a pin is for those behind, such as the
-    /// waypoint of the one Service.
-    pub(super) fn had_no_choice(&self) -> bool {
-        self.route.weights().are_of_one()
+    /// Returns how the user is known where the pin does not count: no backend answers to it,
+    /// and by the tag of the response no version behind it either, such as a waypoint's.
+    pub(super) fn without_pin(
+        &self,
+        pinned: Option<&PinName>,
+        tag: Option<&[u8]>,
+    ) -> Option<Source> {
+        let behind = tag.and_then(Version::new).zip(pinned);
+        self.without_pin
+            .filter(|_| behind.is_none_or(|(version, pinned)| !version.answers_to(pinned)))
+    }
+
+    /// Returns whether a backend answers to the pin, if there is one.
+    pub(super) fn has_pinned(&self) -> bool {
+        self.without_pin.is_none()
     }
 
     /// Returns the name of the cluster to which the request went; empty: none. Where no

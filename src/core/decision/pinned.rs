@@ -33,13 +33,6 @@ impl Pin {
         }
     }
 
-    /// Notes that the route has no such version: the user is dealt as ever, and no cookie
-    /// remembers the pin. Its header goes on, to those whom it may be meant for.
-    pub(super) fn is_for_no_version(&mut self) {
-        self.source = None;
-        self.cookie = None;
-    }
-
     /// Returns what the first comes to that is there: the header, at a gateway the
     /// query, and the cookie.
     pub(super) fn find(

@@ -64,7 +64,7 @@ pub fn request(
             Some(_) => RequestCookies::read(settings, headers.all("cookie")),
         },
     };
-    let mut pin = Pin::find(settings, caller, pin_header, headers, &cookies);
+    let pin = Pin::find(settings, caller, pin_header, headers, &cookies);
     if pin.is_malformed_at_a_gateway {
         rejected.add(Reason::PinMalformed);
     }
@@ -89,7 +89,8 @@ pub fn request(
     let mut version = Edit::Keep;
     let named = named.map(|named| {
         let asked;
-        (version, asked) = named.ask(caller, headers, &mut pin, dealt_by, &mut rejected);
+        let source = user.source();
+        (version, asked) = named.ask(caller, headers, &pin, source, dealt_by, &mut rejected);
         asked
     });
     let minted = user.minted();

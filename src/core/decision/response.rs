@@ -54,12 +54,14 @@ pub fn response<'r>(
     };
     let version = target.version().filter(|_| answered);
     let mut rejected = memory.rejected;
-    let is_unknown = memory.named.is_some() && rejected.has(Reason::PinUnknownVersion);
-    let is_for_others = memory.named.as_ref().is_some_and(Asked::had_no_choice);
-    let other = memory
-        .pinned
-        .as_ref()
-        .filter(|_| !is_unknown && !is_for_others)
+    let pinned = memory.pinned.as_ref();
+    let named = memory.named.as_ref();
+    let without_pin = named.and_then(|asked| asked.without_pin(pinned, tag.first));
+    if without_pin.is_some() {
+        rejected.add(Reason::PinUnknownVersion);
+    }
+    let other = pinned
+        .filter(|_| named.is_none_or(Asked::has_pinned))
         .and_then(|pinned| version.filter(|version| !version.answers_to(pinned)));
     if other.is_some() {
         rejected.add(Reason::PinNotRouted);
@@ -68,7 +70,7 @@ pub fn response<'r>(
         if stranger.pin_is_malformed {
             return Some("rejected; reason=malformed".to_owned());
         }
-        if is_unknown {
+        if without_pin.is_some() {
             return Some("rejected; reason=unknown-version".to_owned());
         }
         other.map(|version| format!("not-routed; served={}", version.name()))
@@ -81,14 +83,14 @@ pub fn response<'r>(
         cookies: match &memory.stranger {
             Some(stranger) if stranger.gets_cookies() && answered => {
                 if is_private || !is_for_shared_caches(headers) {
-                    cookies(settings, memory, stranger)
+                    cookies(settings, memory, stranger, without_pin.is_none())
                 } else {
                     Vec::new()
                 }
             }
             _ => Vec::new(),
         },
-        counted: target.counted(memory.source, code, rejected),
+        counted: target.counted(without_pin.unwrap_or(memory.source), code, rejected),
     })
 }
 
@@ -137,8 +139,14 @@ fn tag_of<'r>(
     }
 }
 
-/// Returns the `Set-Cookie` lines that a stranger gets.
-fn cookies(settings: &Settings, memory: &Memory, stranger: &Stranger) -> Vec<Vec<u8>> {
+/// Returns the `Set-Cookie` lines that a stranger gets; `pin_counts`: a version answers to
+/// the pin.
+fn cookies(
+    settings: &Settings,
+    memory: &Memory,
+    stranger: &Stranger,
+    pin_counts: bool,
+) -> Vec<Vec<u8>> {
     let mut lines = Vec::new();
     if let (Some(id), Some(IdentityCookie::Minted(cookie))) =
         (stranger.minted, &settings.identity.cookie)
@@ -147,10 +155,10 @@ fn cookies(settings: &Settings, memory: &Memory, stranger: &Stranger) -> Vec<Vec
     }
     if let (Some(action), Some(cookie)) = (stranger.pin_cookie, settings.pin_cookie()) {
         match (action, &memory.pinned) {
-            (PinCookie::Remember, Some(version)) => {
+            (PinCookie::Remember, Some(version)) if pin_counts => {
                 lines.push(cookie.line(version, stranger.https));
             }
-            (PinCookie::Remember, None) => {}
+            (PinCookie::Remember, _) => {}
             (PinCookie::Clear, _) => lines.extend(cookie.clear(stranger.https)),
         }
     }
