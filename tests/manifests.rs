@@ -2,7 +2,7 @@
 
 use bluegreen::core::config::{self, Config, DEFAULT_PIN_HEADER, Routes, VERSION_HEADER};
 use bluegreen::core::role::{Role, Setting};
-use bluegreen::core::route_name::RouteName;
+use bluegreen::core::route_name::{PREFIX, RouteName};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -10,9 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod names;
-use names::{
-    NAMED_PLUGINS, PINS, PLUGINS, WEIGHTED, counter_names, labels_of, metrics_of, read, words,
-};
+use names::{PINS, PLUGINS, WEIGHTED, counter_names, labels_of, metrics_of, read, words};
 
 const ROUTE_HEADER_VALUE: &str =
     "%RESPONSE_CODE_DETAILS% %UPSTREAM_CLUSTER_RAW% %METADATA(ROUTE:istio:config)%";
@@ -158,6 +156,13 @@ fn every_plugin_config_is_accepted_and_its_role_fits_its_side() {
         }
     }
 }
+
+/// The plugins for routes that state their weights in their names.
+const NAMED_PLUGINS: [&str; 3] = [
+    "bluegreen-callers",
+    "bluegreen-gateway",
+    "bluegreen-waypoints",
+];
 
 /// Beside the mesh's plugins, which `envoy-filter.yaml` switches off, and each on the
 /// proxies that its file is for.
@@ -486,7 +491,7 @@ fn the_policies_know_the_names_of_routes_and_the_pin_header() {
 /// The policies, and the names that the filter reads.
 #[test]
 fn the_policies_and_the_examples_name_rules_as_the_filter_reads_them() {
-    let prefix = std::str::from_utf8(RouteName::PREFIX).expect("UTF-8");
+    let prefix = std::str::from_utf8(PREFIX).expect("UTF-8");
     for file in ["admission.yaml", "naming.yaml"] {
         let text = fs::read_to_string(folder().join("gateway-api").join(file)).expect(file);
         assert!(text.contains(&format!("startsWith('{prefix}')")), "{file}");

@@ -47,10 +47,11 @@ fn pages() -> Vec<String> {
 }
 
 /// The pages that the second edition's users read first: they say what the code does.
-const OURS: [&str; 10] = [
+const OURS: [&str; 11] = [
     "README.md",
     "docs/compatibility.md",
     "docs/configuration.md",
+    "docs/controllers.md",
     "docs/gateway-api.md",
     "docs/how-it-works.md",
     "docs/install.md",
@@ -664,8 +665,10 @@ fn the_older_istio_that_is_said_to_be_tested_is_the_one_of_its_script() {
 // ---- commands -------------------------------------------------------------------------
 
 /// The pages of which the tests on a cluster run every command.
-const WALKTHROUGHS: [&str; 2] = [
+const WALKTHROUGHS: [&str; 4] = [
+    "examples/argo-rollouts/README.md",
     "examples/blue-green/README.md",
+    "examples/flagger/README.md",
     "examples/gateway-api/README.md",
 ];
 

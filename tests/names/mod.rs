@@ -31,13 +31,6 @@ pub(crate) const PINS: [&str; 8] = [
 /// The plugin whose filter the EnvoyFilter switches on and off, and the servers' one.
 pub(crate) const PLUGINS: [&str; 2] = ["bluegreen-outbound", "bluegreen-server"];
 
-/// The plugins for routes that state their weights in their names.
-pub(crate) const NAMED_PLUGINS: [&str; 3] = [
-    "bluegreen-callers",
-    "bluegreen-gateway",
-    "bluegreen-waypoints",
-];
-
 /// Returns the text of a file of the project.
 pub(crate) fn read(file: &str) -> String {
     let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));

@@ -9,7 +9,7 @@ import cluster
 import programs
 import pytest
 import users
-from cluster import ARGO, FLAGGER, GATEWAY, OUTBOUND, SYSTEM
+from cluster import ARGO, FLAGGER, GATEWAY, OUTBOUND, SYSTEM, Json
 from drive import App
 from kit import watching
 from report import Proof
@@ -27,7 +27,7 @@ def pytest_sessionstart() -> None:
 
 @pytest.fixture(scope="session")
 def mesh(labelled: None) -> Iterator[None]:
-    """The filter on the gateway, the controllers' kinds, and a namespace for each."""
+    """The filter on the mesh, and the controllers' kinds."""
     users.PACE = users.Pace(RATE)
     cluster.apply(cluster.INSTALL)
     with ExitStack() as later:
@@ -35,20 +35,22 @@ def mesh(labelled: None) -> Iterator[None]:
         for controller in programs.MODULES:
             later.callback(programs.remove_kinds, controller)
             programs.apply_kinds(controller)
-        for folder, namespace in [("argo-rollouts", ARGO), ("flagger", FLAGGER)]:
-            cluster.apply(
-                cluster.FILES / f"examples/{folder}/namespace.yaml",
-                apps.gateway(namespace),
-            )
-        gone = ("delete", "namespace", ARGO, FLAGGER, "--timeout=120s")
-        later.callback(cluster.kubectl, *gone)
+        gone = ("delete", "namespace", ARGO, FLAGGER, "--ignore-not-found")
+        later.callback(cluster.kubectl, *gone, "--timeout=120s")
         later.callback(programs.stopped.set)
-        # It has no listener before there is a Gateway.
-        cluster.until(
-            "the filter runs at the gateway",
-            lambda: cluster.wrong(SYSTEM, GATEWAY) == {OUTBOUND: 0},
-        )
         yield
+
+
+def apply_beside(namespace: str, *objects: Json) -> None:
+    """Applies applications beside an example's, whose namespace its README makes."""
+    there = ("get", "namespace", namespace, "--ignore-not-found", "-o", "name")
+    cluster.until(f"{namespace} is there", lambda: cluster.kubectl(*there))
+    cluster.apply(apps.gateway(namespace), *objects)
+    # It has no listener before there is a Gateway.
+    cluster.until(
+        "the filter runs at the gateway",
+        lambda: cluster.wrong(SYSTEM, GATEWAY) == {OUTBOUND: 0},
+    )
 
 
 @pytest.fixture(scope="session")

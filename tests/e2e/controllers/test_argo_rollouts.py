@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 import apps
 import cluster
@@ -11,7 +12,7 @@ import programs
 import pytest
 from apps import FIRST
 from cluster import ARGO, Json
-from conftest import Runs
+from conftest import Runs, apply_beside
 from drive import SECONDS, USERS, App, Drive, listed, picked, users_of
 from report import Proof
 from walkthrough import walkthrough
@@ -481,8 +482,9 @@ def argo(runs: Runs, prometheus: str) -> Iterator[None]:
     with programs.argo_rollouts(ARGO):
         shop = App("shop", ARGO, f"{ARGO}.example", "shop", f"shop.{ARGO}")
         runs.begin(shop, lambda app: example(app, prometheus))
-        for name, (scenario, objects) in SCENARIOS.items():
-            cluster.apply(*objects)
+        every = (objects for _, objects in SCENARIOS.values())
+        apply_beside(ARGO, *chain.from_iterable(every))
+        for name, (scenario, _) in SCENARIOS.items():
             runs.begin(application(name), scenario)
         yield
 

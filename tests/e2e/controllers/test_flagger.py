@@ -9,7 +9,7 @@ import programs
 import pytest
 from apps import FIRST
 from cluster import FLAGGER, Json
-from conftest import Runs
+from conftest import Runs, apply_beside
 from drive import SECONDS, USERS, App, Drive, Releases, listed, users_of
 from programs import Gates
 from report import Proof
@@ -213,7 +213,7 @@ def flagger(runs: Runs, prometheus: str) -> Iterator[None]:
             "shop", FLAGGER, f"{FLAGGER}.example", "shop", f"shop-users.{FLAGGER}"
         )
         runs.begin(shop, lambda app: example(app, prometheus, loadtester))
-        cluster.apply(*objects("steps", gates.address, loadtester))
+        apply_beside(FLAGGER, *objects("steps", gates.address, loadtester))
         runs.begin(application("steps"), lambda app: steps(app, gates))
         yield
     gates.end()

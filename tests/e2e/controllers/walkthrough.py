@@ -39,6 +39,14 @@ class Walkthrough:
         if " wait " in command:
             host = self._app.host
             cluster.until(f"{host} answers", lambda: ask("/", host).tags)
+            cluster.until(f"so does each version of {host}", self._have_pods)
+
+    def _have_pods(self) -> bool:
+        """Whether the gateway knows pods of each version that gets users."""
+        [weights] = self._app.weighted
+        words = [name.rpartition("-")[2] for name, weight in weights.items() if weight]
+        said = [ask("/", self._app.host, x_version_pin=word) for word in words]
+        return all(answer.status != 503 for answer in said)
 
     def end(self) -> None:
         """All were run, and said what the page says."""
