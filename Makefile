@@ -124,7 +124,7 @@ controllers := .go-flagger .go-flagger-loadtester .go-argo-rollouts
 ##@ Test
 
 .PHONY: test
-test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing and the last five
+test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing and the last seven
 
 .PHONY: test-unit
 test-unit: .need-test-unit ## The core: unit and property tests; what the README says
@@ -143,7 +143,7 @@ fuzz: .need-fuzz ## Coverage-guided fuzzing of requests and configurations
 	@$(tools)/fuzz.sh $(FUZZ_SECONDS)
 
 .PHONY: test-envoy
-test-envoy: .need-test-envoy build $(venv)/.installed $(envoys) ## Scenarios and updates under load on the oldest and newest Envoy
+test-envoy: .need-test-envoy build $(venv)/.installed $(envoys) ## Scenarios, updates under load on the oldest and newest Envoy
 	@$(tested) test-envoy $(pytest) tests/envoy
 
 .PHONY: test-browser
@@ -187,11 +187,11 @@ e2e: .need-e2e $(venv)/.installed $(venv)/.image-installed ## What users apply, 
 	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') $(e2e-others:%=--ignore tests/e2e/%) tests/e2e
 
 .PHONY: e2e-controllers
-e2e-controllers: .need-e2e-controllers $(venv)/.installed $(venv)/.image-installed $(controllers) ## Argo Rollouts and Flagger move the weights, there too (needs Go)
+e2e-controllers: .need-e2e-controllers $(venv)/.installed $(venv)/.image-installed $(controllers) ## Argo Rollouts and Flagger move the weights (needs Go)
 	@$(logged) --live e2e-controllers $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e/controllers
 
 .PHONY: e2e-gateway-api
-e2e-gateway-api: .need-e2e-gateway-api $(venv)/.installed $(venv)/.image-installed .go-flagger ## HTTPRoutes, a Gateway and a waypoint, there too (needs Go)
+e2e-gateway-api: .need-e2e-gateway-api $(venv)/.installed $(venv)/.image-installed .go-flagger ## HTTPRoutes: a Gateway, a waypoint, callers (needs Go)
 	@$(logged) --live e2e-gateway-api $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e/gateway_api
 
 .PHONY: e2e-older
