@@ -22,7 +22,7 @@ from store import HOST, NAMESPACE
 from test_ramp import moves, settled
 from users import User, returning, traffic
 
-USERS = 100
+USERS = 200
 STEPS = (20, 50, 100)
 
 ROUTES = "apis/gateway.networking.k8s.io/v1"
