@@ -28,6 +28,7 @@ CHART = ROOT / "charts/bluegreen"
 Helm = Callable[..., list[Json]]
 
 HELMS = ["helm", "helm-3"]
+NO_POLICIES = {"policies": {"enabled": False}}
 # Commands of a page that are run here.
 BLOCK = re.compile(
     r"<!-- run by: tests/release/test_chart.py -->\n```sh\n(.*?)```", re.DOTALL
@@ -60,7 +61,8 @@ def plain(*names: str) -> list[Json]:
 
 def plugin(objects: list[Json], side: str) -> Json:
     """The spec of a plugin."""
-    found = [o for o in objects if o["metadata"]["name"] == f"bluegreen-{side}"]
+    plugins = [o for o in objects if o["kind"] in ("WasmPlugin", "TrafficExtension")]
+    found = [o for o in plugins if o["metadata"]["name"] == f"bluegreen-{side}"]
     assert len(found) == 1
     return found[0]["spec"].get("wasm") or found[0]["spec"]
 
@@ -86,9 +88,16 @@ def test_its_version_is_the_modules() -> None:
         ),
         ({"scope": "gateway"}, ("admission.yaml", "one-gateway/gateway.yaml")),
         (
-            {"scope": "namespace", "policies": {"enabled": False}},
+            {"scope": "namespace"} | NO_POLICIES,
             ("one-namespace/namespace.yaml",),
         ),
+        (
+            {"policies": {"enabled": True, "gatewayApi": True, "naming": True}},
+            (*INSTALLED, "gateway-api/admission.yaml", "gateway-api/naming.yaml"),
+        ),
+        ({"scope": "gateway-api"} | NO_POLICIES, ("gateway-api/gateway.yaml",)),
+        ({"scope": "waypoints"} | NO_POLICIES, ("gateway-api/waypoints.yaml",)),
+        ({"scope": "callers"} | NO_POLICIES, ("gateway-api/callers.yaml",)),
         (
             {"alerts": {"enabled": True}, "dashboard": {"enabled": True}},
             (*INSTALLED, "watching/rules.yaml", "watching/dashboard.yaml"),
@@ -169,6 +178,29 @@ def test_another_gateway(helm: Helm) -> None:
     assert plugin(objects, "outbound")["selector"] == {"matchLabels": wanted}
     (envoy_filter,) = (o for o in objects if o["kind"] == "EnvoyFilter")
     assert envoy_filter["spec"]["workloadSelector"] == {"labels": wanted}
+
+
+def test_a_gateway_of_the_gateway_api(helm: Helm) -> None:
+    config = {"role": "outbound", "pin": {"query": "version-pin"}}
+    objects = helm(
+        "--namespace=web",
+        scope="gateway-api",
+        gateway={"name": "edge"},
+        outbound={"pluginConfig": config},
+        **NO_POLICIES,
+    )
+    for each in objects:
+        assert each["metadata"]["namespace"] == "web"
+        [target] = each["spec"]["targetRefs"]
+        assert (target["kind"], target["name"]) == ("Gateway", "edge")
+    assert plugin(objects, "gateway")["pluginConfig"] == config | {"routes": "named"}
+
+
+def test_some_callers(helm: Helm) -> None:
+    labels = {"app": None, "tier": "front"}
+    objects = helm(scope="callers", callers={"labels": labels}, **NO_POLICIES)
+    selector = {"matchLabels": {"tier": "front"}}
+    assert plugin(objects, "callers")["selector"] == selector
 
 
 def test_where_alerts_and_dashboard_go(helm: Helm) -> None:

@@ -42,15 +42,21 @@ usage: include "bluegreen.objects" (list $ "FILE")
 {{- $kind := $object.kind -}}
 {{- $wanted := true -}}
 {{- if has $kind (list "WasmPlugin" "TrafficExtension") -}}
-{{- $side := trimPrefix "bluegreen-" $object.metadata.name -}}
-{{- $plugin := get $values $side -}}
-{{- $wanted = ne $plugin.enabled false -}}
 {{- $wasm := $object.spec.wasm | default $object.spec -}}
 {{- $_ := set $wasm "url" (include "bluegreen.url" $root) -}}
-{{- $_ = set $wasm "pluginConfig" $plugin.pluginConfig -}}
 {{- with $values.imagePullSecret }}{{ $_ = set $wasm "imagePullSecret" . }}{{ end -}}
+{{- $config := $values.outbound.pluginConfig | default dict -}}
+{{- if eq $object.metadata.name "bluegreen-server" -}}
+{{- $wanted = $values.server.enabled -}}
+{{- $config = $values.server.pluginConfig -}}
+{{- else if has $values.scope (list "gateway-api" "waypoints" "callers") -}}
+{{- $config = merge (dict "routes" "named") $config -}}
+{{- end -}}
+{{- $_ = set $wasm "pluginConfig" $config -}}
 {{- if eq $values.scope "gateway" -}}
 {{- $_ = set $object.spec "selector" (dict "matchLabels" $values.gateway.labels) -}}
+{{- else if eq $values.scope "callers" -}}
+{{- $_ = set $object.spec "selector" (dict "matchLabels" $values.callers.labels) -}}
 {{- end -}}
 {{- else if and (eq $kind "EnvoyFilter") (eq $values.scope "gateway") -}}
 {{- $_ := set $object.spec "workloadSelector" (dict "labels" $values.gateway.labels) -}}
@@ -61,6 +67,11 @@ usage: include "bluegreen.objects" (list $ "FILE")
 {{- range $key, $value := get $part $field | default dict -}}
 {{- $_ := set (get $object.metadata $field) $key $value -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq $values.scope "gateway-api" -}}
+{{- range $object.spec.targetRefs -}}
+{{- $_ := set . "name" ($values.gateway.name | default $root.Release.Namespace) -}}
 {{- end -}}
 {{- end -}}
 {{- if $wanted }}
