@@ -14,8 +14,9 @@ mdBook $version is installed below target, from crates.io: that takes minutes, o
 fi
 
 # What the pages link to besides each other. (test-links.sh fails if something lacks.)
-files=(LICENSE docs/dashboard.svg envoyfilter examples/blue-green/app/blue/index.cgi
-  examples/blue-green/istio tests/budgets.yaml tests/kit/bucket.py tests/scenarios.yaml)
+files=(LICENSE docs/dashboard.svg envoyfilter examples/argo-rollouts
+  examples/blue-green/app/blue/index.cgi examples/blue-green/istio examples/flagger
+  tests/budgets.yaml tests/kit/bucket.py tests/scenarios.yaml)
 
 cd "$(dirname "$0")/../.."
 tools=$PWD/target/tools
