@@ -7,6 +7,7 @@
 //!
 //! decision::request    rollouts         which settings hold
 //!                      pin              does a tester ask for a version
+//!                      signed_pin       and may they
 //!                      request_cookies  who is the user: header, cookie, or
 //!                      identity         a new one
 //!                      host             what users are dealt by
@@ -39,5 +40,6 @@ pub mod rollouts;
 pub mod route;
 pub mod route_name;
 pub mod set_cookie;
+pub mod signed_pin;
 pub mod targets;
 pub mod version;

@@ -66,9 +66,18 @@ impl PinRequest {
 }
 
 /// Returns what the first parameter `name` that has a value asks for, in the query of
-/// a `:path`. Names and values are decoded from `application/x-www-form-urlencoded`.
+/// a `:path`.
 #[must_use]
 pub fn in_query(path: &[u8], name: &str) -> Option<PinRequest> {
+    let value = value_in_query(path, name, PinName::LONGEST)?;
+    Some(PinRequest::of(&value))
+}
+
+/// Returns the value of the first parameter `name` that has one, in the query of a
+/// `:path`: of a value of more than `longest` bytes one byte more, which tells that it is
+/// too long. Names and values are decoded from `application/x-www-form-urlencoded`.
+#[must_use]
+pub fn value_in_query(path: &[u8], name: &str, longest: usize) -> Option<Vec<u8>> {
     let query = path.get(without_query(path).len()..)?.strip_prefix(b"?")?;
     let end = memchr::memchr(b'#', query).unwrap_or(query.len());
     query.get(..end)?.split(|&b| b == b'&').find_map(|pair| {
@@ -76,9 +85,8 @@ pub fn in_query(path: &[u8], name: &str) -> Option<PinRequest> {
         let (key, value) = pair.split_at_checked(at)?;
         let value = value.strip_prefix(b"=").filter(|value| !value.is_empty())?;
         decoded(key).eq(name.bytes()).then(|| {
-            // One byte more than a name can have tells that it is none.
-            let value = decoded(value).take(PinName::LONGEST.saturating_add(1));
-            PinRequest::of(&value.collect::<Vec<u8>>())
+            let value = decoded(value).take(longest.saturating_add(1));
+            value.collect()
         })
     })
 }

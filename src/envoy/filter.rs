@@ -7,7 +7,7 @@
 
 use super::{host, shared};
 use crate::core::cache_control;
-use crate::core::config::{self, Config, Routes, VERSION_HEADER};
+use crate::core::config::{self, Config, ConfigErrors, Routes, VERSION_HEADER};
 use crate::core::decision::{
     self, Caller, Edit, Memory, NamedRequest, PinValue, RequestDecision, ResponseDecision,
 };
@@ -19,7 +19,9 @@ use crate::core::properties::Properties;
 use crate::core::role::{Placement, Role};
 use crate::core::route::Target;
 use crate::core::route_name::RouteName;
+use crate::core::signed_pin::{Checker, Known};
 use crate::core::targets::Targets;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// What a VM keeps for as long as it lives, whatever becomes of its plugins.
@@ -47,6 +49,8 @@ struct Plugin {
     own_version: Option<String>,
     /// How the pod calls Services.
     services: Option<ServiceNames>,
+    /// What is remembered of signed pins.
+    known: RefCell<Known>,
 }
 
 /// A stream before its request.
@@ -72,15 +76,16 @@ impl Root {
         let wrong = vm.counters.named(&label, &mut shared::Gauges);
         // In every VM: Envoy forgets a counter with the last VM that defined it.
         let rejected = vm.counters.named(CONFIG_REJECTED, &mut shared::Counters);
-        let parsed = config::parse(&json);
+        let parsed = config::parse(&json).and_then(Plugin::new);
         let meeting = vm.meet(&name, &json, parsed.is_err(), wrong);
-        let config = match parsed {
-            Ok(config) => {
+        let plugin = match parsed {
+            Ok(plugin) => {
                 shared::keep_good(&name, &json);
-                Some(config)
+                Some(plugin)
             }
             Err(errors) => {
                 let good = shared::last_good(&name).and_then(|json| config::parse(&json).ok());
+                let good = good.and_then(|config| Plugin::new(config).ok());
                 if meeting.is_new {
                     let outcome = if good.is_some() {
                         "the last good one stays in force"
@@ -98,7 +103,6 @@ impl Root {
                 good
             }
         };
-        let plugin = config.map(Plugin::new);
         if let Some(plugin) = &plugin {
             plugin.tell_of_lack(&name);
         }
@@ -179,7 +183,18 @@ impl NewStream {
         let decision = {
             let results = host::Results::begin();
             let headers = results.request_headers();
-            decision::request(&plugin.config, caller, &headers, named, host::random)
+            let checker = Checker {
+                known: &plugin.known,
+                verifier: &host::Verifier,
+            };
+            decision::request(
+                &plugin.config,
+                caller,
+                &headers,
+                named,
+                checker,
+                host::random,
+            )
         };
         plugin.write_request(&decision);
         let memory = Some(decision.memory);
@@ -206,20 +221,29 @@ impl Stream {
 }
 
 impl Plugin {
-    fn new(config: Config) -> Self {
+    /// Returns the plugin of a configuration.
+    ///
+    /// # Errors
+    /// What the proxy cannot do of it.
+    fn new(config: Config) -> Result<Self, ConfigErrors> {
         let node_id = host::node_id().unwrap_or_default();
         let placement = Placement::of(config.role, &node_id);
+        // Others verify nothing, and all proxies of a mesh may have one configuration.
+        if placement.allows(Role::Gateway) {
+            config.check_keys(&host::Verifier)?;
+        }
         let own_version = placement
             .allows(Role::Server)
             .then(|| host::pod_label(&config.mesh.tag.label))
             .flatten()
             .and_then(|label| config::label_value(&label));
-        Self {
+        Ok(Self {
             config,
             placement,
             own_version,
             services: ServiceNames::of_node(&node_id),
-        }
+            known: RefCell::default(),
+        })
     }
 
     /// Tells, once a proxy, of a server that cannot know its own version.
@@ -242,6 +266,9 @@ impl Plugin {
         host::edit_request_header(VERSION_HEADER, version);
         if let Some(line) = &decision.cookie {
             host::edit_request_header("cookie", Edit::Set(line));
+        }
+        if let Some(who) = decision.memory.pinned_by() {
+            host::set_pinned_by(who);
         }
     }
 

@@ -1,5 +1,8 @@
 //! The table of configurations: its rows as they are handed to the parser.
 
+#[path = "../signing/mod.rs"]
+mod signing;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,7 +25,7 @@ pub(crate) fn rows() -> Vec<(String, String)> {
     rows.into_iter()
         .map(|row| {
             (
-                row.json.unwrap_or_else(|| row.config.to_string()),
+                signing::with_keys(&row.json.unwrap_or_else(|| row.config.to_string())),
                 row.errors,
             )
         })

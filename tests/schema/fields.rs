@@ -64,7 +64,30 @@ fn with(path: &[String], value: &Value) -> Value {
             rollout.entry("hosts").or_insert(json!(["a.example"]));
             json!({"shop": rollout})
         }
-        name => json!({name: value}),
+        name => {
+            if name == "keys" {
+                value
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(complete);
+            }
+            json!({name: value})
+        }
+    }
+}
+
+/// Adds what a key must have.
+fn complete(key: &mut Value) {
+    let schema = schema_value("pluginConfig.schema.json");
+    let pem = "/$defs/pin/properties/keys/items/properties/publicKey/examples/0";
+    for (name, value) in [
+        ("name", json!("a")),
+        ("publicKey", schema.pointer(pem).unwrap().clone()),
+    ] {
+        if let Some(key) = key.as_object_mut() {
+            key.entry(name).or_insert(value);
+        }
     }
 }
 
@@ -94,7 +117,12 @@ fn each_default_is_what_the_parser_takes_in_its_place() {
         let Some(default) = schema.get("default") else {
             // A rollout has the mesh's settings where it does not say its own.
             let of_rollout = parent.last().is_some_and(|parent| parent == "NAME");
-            assert!(of_rollout || name == "NAME" || name == "[]", "{path:?}");
+            // A key has no limits where it says none.
+            let of_key = parent.last().is_some_and(|parent| parent == "[]");
+            assert!(
+                of_rollout || of_key || name == "NAME" || name == "[]",
+                "{path:?}"
+            );
             continue;
         };
         let parsed = |config: Value| {

@@ -151,6 +151,22 @@ impl Form for Salt {
     }
 }
 
+/// A text that can stand in a log.
+pub(super) struct PlainText;
+
+impl Form for PlainText {
+    const WORDS: &'static str = "a text of 1 to 256 visible ASCII characters and spaces";
+    const BYTES: RangeInclusive<usize> = 1..=256;
+
+    fn fits(text: &str) -> bool {
+        text.bytes().all(|b| matches!(b, b' '..=b'~'))
+    }
+
+    fn pattern() -> String {
+        "^[ -~]+$".to_owned()
+    }
+}
+
 /// The key of a pod's label: a name of at most 63 characters, optionally with a
 /// DNS prefix and `/` before it (Kubernetes: syntax of labels).
 pub(super) struct LabelKey;

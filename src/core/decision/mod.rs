@@ -7,6 +7,7 @@ mod named;
 mod pinned;
 mod request;
 mod response;
+mod signed;
 mod user;
 
 pub use named::{NamedRequest, route};
@@ -16,9 +17,10 @@ pub use response::{ResponseDecision, response};
 
 use super::host::ServiceNames;
 use super::identity::CookieId;
-use super::metrics::{Reasons, Source};
+use super::metrics::{Reason, Reasons, Source};
 use super::pin::PinName;
 use super::rollouts::Place;
+use super::signed_pin::Pinned;
 
 /// Who sends requests to a proxy.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +76,8 @@ pub struct Memory {
     source: Source,
     /// The version that the request is pinned to.
     pinned: Option<PinName>,
+    /// What that was proved by, where pins have to be signed.
+    signed: Option<Pinned>,
     /// What did not count in the request.
     rejected: Reasons,
     /// What the request asked for where its route states weights in its name; `None`: it
@@ -89,13 +93,19 @@ impl Memory {
     pub fn settings(&self) -> Option<Place> {
         self.settings
     }
+
+    /// Returns who pins, for a log, where pins have to be signed.
+    #[must_use]
+    pub fn pinned_by(&self) -> Option<&str> {
+        self.signed.as_ref().map(Pinned::by)
+    }
 }
 
 /// What a gateway owes to a stranger with the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Stranger {
-    /// Whether to tell that the pin is no name of a version.
-    pin_is_malformed: bool,
+    /// Why the pin does not count.
+    refused: Option<Reason>,
     /// The identity that becomes a cookie.
     minted: Option<CookieId>,
     /// What becomes of the pin cookie.

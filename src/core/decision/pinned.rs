@@ -1,11 +1,13 @@
 //! What a request's pin comes to: a version, for this proxy and those behind it.
 
+use super::signed::Proof;
 use super::{Caller, Edit, PinCookie};
 use crate::core::config::Settings;
 use crate::core::headers::{Found, Headers};
-use crate::core::metrics::Source;
+use crate::core::metrics::{Reason, Source};
 use crate::core::pin::{self, PinName, PinRequest};
 use crate::core::request_cookies::RequestCookies;
+use crate::core::signed_pin::Pinned;
 
 /// What a request's pin comes to.
 pub(super) struct Pin {
@@ -17,19 +19,22 @@ pub(super) struct Pin {
     pub(super) source: Option<Source>,
     /// What becomes of the pin cookie.
     pub(super) cookie: Option<PinCookie>,
-    /// Whether a stranger's pin is no name of a version.
-    pub(super) is_malformed_at_a_gateway: bool,
+    /// Why a stranger's pin does not count.
+    pub(super) refused: Option<Reason>,
+    /// What the version was proved by, where pins have to be signed.
+    pub(super) signed: Option<Pinned>,
 }
 
 impl Pin {
     /// No pin, with this for the pin header.
-    fn none(header: Edit<PinValue>) -> Self {
+    pub(super) fn none(header: Edit<PinValue>) -> Self {
         Self {
             header,
             version: None,
             source: None,
             cookie: None,
-            is_malformed_at_a_gateway: false,
+            refused: None,
+            signed: None,
         }
     }
 
@@ -41,6 +46,7 @@ impl Pin {
         header: Found<'_>,
         headers: &Headers<'_>,
         cookies: &RequestCookies<'_>,
+        proof: &Proof<'_>,
     ) -> Self {
         let is_gateway = matches!(caller, Caller::Stranger);
         let removed = match header.first {
@@ -51,6 +57,9 @@ impl Pin {
             // A gateway lets no pin in while pins are off.
             return Self::none(removed);
         };
+        if let Some(signed) = of.signed.as_ref().filter(|_| is_gateway) {
+            return proof.find(settings, signed, header, headers, cookies);
+        }
         let in_header = || Some((Source::PinHeader, PinRequest::of(header.first?)));
         let in_query = || {
             let query = of.query.as_ref().filter(|_| is_gateway)?;
@@ -77,7 +86,7 @@ impl Pin {
                 ..Self::none(only(PinValue::None, header))
             },
             PinRequest::Malformed if is_gateway => Self {
-                is_malformed_at_a_gateway: true,
+                refused: Some(Reason::PinMalformed),
                 ..Self::none(removed)
             },
             PinRequest::Malformed => Self::none(Edit::Keep),
@@ -107,7 +116,7 @@ impl PinValue {
 
 /// Returns what makes `value` the only one of a header. A request that is not changed
 /// spares Envoy another search for its route.
-fn only(value: PinValue, header: Found<'_>) -> Edit<PinValue> {
+pub(super) fn only(value: PinValue, header: Found<'_>) -> Edit<PinValue> {
     if header.is_only(value.bytes()) {
         Edit::Keep
     } else {

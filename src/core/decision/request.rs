@@ -3,6 +3,7 @@
 
 use super::named::NamedRequest;
 use super::pinned::{Pin, PinValue};
+use super::signed::Proof;
 use super::user::User;
 use super::{Caller, Edit, Memory, Stranger};
 use crate::core::bucket::Bucket;
@@ -12,6 +13,7 @@ use crate::core::host;
 use crate::core::identity::CookieId;
 use crate::core::metrics::{Reason, Reasons};
 use crate::core::request_cookies::RequestCookies;
+use crate::core::signed_pin::Checker;
 use std::cell::LazyCell;
 use std::rc::Rc;
 
@@ -32,13 +34,14 @@ pub struct RequestDecision {
 }
 
 /// Decides about a request with these headers. `named` is its route, where that states
-/// its weights in its name. `random` gives a random number, or
-/// `None` where the host has none.
+/// its weights in its name. `checker` is for signed pins. `random` gives a random number,
+/// or `None` where the host has none.
 pub fn request(
     config: &Config,
     caller: Caller<'_>,
     headers: &Headers<'_>,
     named: Option<NamedRequest>,
+    checker: Checker<'_>,
     random: impl FnOnce() -> Option<u64>,
 ) -> RequestDecision {
     let authority = || headers.first(":authority").unwrap_or_default();
@@ -64,9 +67,13 @@ pub fn request(
             Some(_) => RequestCookies::read(settings, headers.all("cookie")),
         },
     };
-    let pin = Pin::find(settings, caller, pin_header, headers, &cookies);
-    if pin.is_malformed_at_a_gateway {
-        rejected.add(Reason::PinMalformed);
+    let proof = Proof {
+        host: &|| &host,
+        checker,
+    };
+    let pin = Pin::find(settings, caller, pin_header, headers, &cookies, &proof);
+    if let Some(reason) = pin.refused {
+        rejected.add(reason);
     }
     let (user, bucket, dealt_by) = if let CallersBucket::Counts(bucket) = callers_bucket {
         (User::OfBucket, Edit::Keep, Some(bucket))
@@ -97,7 +104,7 @@ pub fn request(
     let stranger = matches!(caller, Caller::Stranger).then(|| {
         let sets_cookie = minted.is_some() || pin.cookie.is_some();
         Stranger {
-            pin_is_malformed: pin.is_malformed_at_a_gateway,
+            refused: pin.refused,
             minted,
             pin_cookie: pin.cookie,
             https: sets_cookie && came_by_https(headers),
@@ -112,6 +119,7 @@ pub fn request(
             settings: place,
             source: pin.source.unwrap_or(user.source()),
             pinned: pin.version,
+            signed: pin.signed,
             rejected,
             named,
             stranger,

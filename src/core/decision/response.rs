@@ -67,11 +67,9 @@ pub fn response<'r>(
         rejected.add(Reason::PinNotRouted);
     }
     let told = memory.stranger.as_ref().and_then(|stranger| {
-        if stranger.pin_is_malformed {
-            return Some("rejected; reason=malformed".to_owned());
-        }
-        if without_pin.is_some() {
-            return Some("rejected; reason=unknown-version".to_owned());
+        let unknown = without_pin.is_some().then_some(Reason::PinUnknownVersion);
+        if let Some(reason) = stranger.refused.or(unknown) {
+            return Some(["rejected; reason=", reason.word()].concat());
         }
         other.map(|version| format!("not-routed; served={}", version.name()))
     });
@@ -156,7 +154,13 @@ fn cookies(
     if let (Some(action), Some(cookie)) = (stranger.pin_cookie, settings.pin_cookie()) {
         match (action, &memory.pinned) {
             (PinCookie::Remember, Some(version)) if pin_counts => {
-                lines.push(cookie.line(version, stranger.https));
+                lines.push(match &memory.signed {
+                    None => cookie.line(version, stranger.https),
+                    Some(signed) => {
+                        let value = signed.token().bytes();
+                        cookie.line_for(value, signed.seconds_left, stranger.https)
+                    }
+                });
             }
             (PinCookie::Remember, _) => {}
             (PinCookie::Clear, _) => lines.extend(cookie.clear(stranger.https)),

@@ -36,8 +36,9 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// What the filter refuses and no schema can.
 const UNSAID: &str = "The filter refuses more than this schema can: a header or a cookie that \
-                      two fields name, two rollouts with the same host and path prefix, a field \
-                      that is given twice, and a salt of more bytes than characters that is \
+                      two fields name, two rollouts with the same host and path prefix, two keys \
+                      of one name, a key that is none or of another kind or size, a field that \
+                      is given twice, and a salt of more bytes than characters that is \
                       longer than 256 bytes.";
 
 /// Writes down what is asked for. Every field is absent, so each value is the default.
@@ -147,6 +148,11 @@ impl Fields for Describer {
         default
     }
 
+    fn require<C: Check>(&mut self, name: &'static str, check: C) -> Option<C::Value> {
+        self.mapping.required.push(name.into());
+        self.get(name, check)
+    }
+
     fn list<C: Check>(&mut self, name: &'static str, item: C) -> Option<Vec<C::Value>> {
         let schema = [
             ("type".to_owned(), "array".into()),
@@ -162,16 +168,47 @@ impl Fields for Describer {
         self.list(name, item).unwrap_or_default()
     }
 
+    fn list_up_to<C: Check>(&mut self, name: &'static str, most: usize, item: C) -> Vec<C::Value> {
+        let schema = [
+            ("type".to_owned(), "array".into()),
+            ("maxItems".to_owned(), most.into()),
+            ("items".to_owned(), Tree::Map(item.schema())),
+        ];
+        let default = Some(Tree::List(Vec::new()));
+        self.put(name, item.words(), default, schema);
+        Vec::new()
+    }
+
+    fn mappings_or_null<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        mut read: impl FnMut(&mut Self) -> T,
+    ) -> Option<Vec<T>> {
+        let (value, schema) = self.inside(self.path_of(name), &mut read);
+        let schema = [
+            (
+                "type".to_owned(),
+                Tree::List(vec!["null".into(), "array".into()]),
+            ),
+            ("minItems".to_owned(), 1.into()),
+            ("maxItems".to_owned(), most.into()),
+            ("items".to_owned(), Tree::Map(schema)),
+        ];
+        self.put(name, None, Some(Tree::Null), schema);
+        Some(vec![value])
+    }
+
     fn entries<K: Form>(
         &mut self,
         name: &'static str,
         most: usize,
         key: K,
-        mut read: impl FnMut(&mut Self),
+        mut read: impl FnMut(&mut Self, &str),
     ) {
         let path = join(&self.path_of(name), "NAME");
         let text = texts::of(&path);
-        let ((), schema) = self.inside(path, &mut read);
+        let ((), schema) = self.inside(path, |fields| read(fields, "NAME"));
         let text = text.iter().flat_map(|text| text.keywords(None));
         let value = text.chain(schema).collect();
         let schema = [
