@@ -25,8 +25,10 @@ fn it_imports_what_the_job_needs_and_no_more() {
     imports.dedup();
     let expected = [
         "env.proxy_add_header_map_value",
+        "env.proxy_call_foreign_function",
         "env.proxy_define_metric",
         "env.proxy_get_buffer_bytes",
+        "env.proxy_get_current_time_nanoseconds",
         "env.proxy_get_header_map_pairs",
         "env.proxy_get_header_map_value",
         "env.proxy_get_metric",
@@ -38,6 +40,7 @@ fn it_imports_what_the_job_needs_and_no_more() {
         "env.proxy_remove_header_map_value",
         "env.proxy_replace_header_map_value",
         "env.proxy_set_effective_context",
+        "env.proxy_set_property",
         "env.proxy_set_shared_data",
         "wasi_snapshot_preview1.proc_exit",
         "wasi_snapshot_preview1.random_get",

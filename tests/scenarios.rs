@@ -15,6 +15,7 @@ use bluegreen::core::named_routes::NamedRoutes;
 use bluegreen::core::role::{Placement, Role};
 use bluegreen::core::route::Target;
 use bluegreen::core::route_name::RouteName;
+use bluegreen::core::signed_pin::{self, Checker};
 use bluegreen::core::targets::Targets;
 use bluegreen::core::{cache_control, headers};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -280,7 +281,12 @@ impl World for Core {
         }
         let all = headers::Headers::new(host::serialized(&request).into());
         let random = || Some(0x5eed_0000_1111_2222);
-        let decision = decision::request(&self.config, caller, &all, named, random);
+        let known = RefCell::default();
+        let checker = Checker {
+            known: &known,
+            verifier: &Verifier,
+        };
+        let decision = decision::request(&self.config, caller, &all, named, checker, random);
         let settings = self.config.settings(decision.memory.settings());
         let pin = decision.pin.as_ref().map(PinValue::bytes);
         edit(&mut request, settings.pin_header(), pin);
@@ -331,6 +337,19 @@ impl World for Core {
 
     fn counts(&self) -> BTreeMap<String, u64> {
         self.tally.counts.clone()
+    }
+}
+
+/// The clock and the signatures of the table.
+struct Verifier;
+
+impl signed_pin::Verifier for Verifier {
+    fn seconds(&self) -> u64 {
+        host::signing::NOW
+    }
+
+    fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
+        Some(host::signing::verify_signature(arguments))
     }
 }
 
