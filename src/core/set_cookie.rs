@@ -110,9 +110,9 @@ impl SetCookie {
     /// Returns the same for a value that is of no use after so many seconds. A cookie that
     /// browsers keep until they are closed stays one.
     #[must_use]
-    pub fn line_for(&self, value: &[u8], seconds: u64, https: bool) -> Vec<u8> {
+    pub fn line_for(&self, value: &[u8], seconds: u32, https: bool) -> Vec<u8> {
         let max_age = match self.max_age_seconds {
-            own @ 1.. if seconds < own.into() => format!("; Max-Age={seconds}"),
+            own @ 1.. if seconds < own => format!("; Max-Age={seconds}"),
             _ => return self.line(value, https),
         };
         self.joined(value, &max_age, self.attributes.on(https))
@@ -247,7 +247,7 @@ mod tests {
         };
         assert_eq!(line(60, 59), "Max-Age=59");
         assert_eq!(line(60, 60), "Max-Age=60");
-        assert_eq!(line(60, u64::MAX), "Max-Age=60");
+        assert_eq!(line(60, u32::MAX), "Max-Age=60");
         assert_eq!(line(0, 59), "Path=/", "until the browser is closed");
     }
 

@@ -30,7 +30,7 @@ impl Names<'_> {
 pub struct Pinned {
     proved: Rc<Proved>,
     /// How long the token counts yet.
-    pub seconds_left: u64,
+    pub seconds_left: u32,
 }
 
 impl Pinned {
@@ -132,6 +132,7 @@ impl SignedPins {
 impl Pinned {
     fn new(proved: Rc<Proved>, now: u64) -> Self {
         let seconds_left = proved.token.expires.saturating_sub(now);
+        let seconds_left = u32::try_from(seconds_left).unwrap_or(u32::MAX);
         Self {
             proved,
             seconds_left,
