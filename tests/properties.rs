@@ -11,9 +11,15 @@ use bluegreen::core::rollouts::{Rollouts, Scope};
 use bluegreen::core::route::Route;
 use bluegreen::core::route_name::{LONGEST, PREFIX, RouteName};
 use bluegreen::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
+use bluegreen::core::signed_pin::{Checker, Names, Verifier};
 use bluegreen::core::version::Version;
 use proptest::prelude::*;
+use proptest::sample::Index;
+use std::cell::RefCell;
 use std::hash::Hasher as _;
+use std::sync::LazyLock;
+
+mod signing;
 
 // -- Buckets ------------------------------------------------------------------
 
@@ -492,5 +498,90 @@ proptest! {
                 prop_assert!(line.len() < 1500, "{}", line);
             }
         }
+    }
+}
+
+// -- Signed pins --------------------------------------------------------------
+
+struct Proxy;
+
+impl Verifier for Proxy {
+    fn seconds(&self) -> u64 {
+        signing::NOW
+    }
+
+    fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
+        Some(signing::verify_signature(arguments))
+    }
+}
+
+/// Good tokens of both algorithms.
+static TOKENS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let es = signing::Token::default();
+    let rs = signing::Token {
+        key: "rs".to_owned(),
+        header: r#"{"alg":"RS256","kid":"a"}"#.to_owned(),
+        ..es.clone()
+    };
+    [es.text(), rs.text()]
+});
+
+/// The version that a token pins.
+fn pinned(token: &[u8]) -> Option<Vec<u8>> {
+    let json = r#"{"pin": {"keys": [{"name": "a", "publicKey": "${key:es}"},
+                                    {"name": "b", "publicKey": "${key:rs}"}]}}"#;
+    let config = config::parse(signing::with_keys(json).as_bytes()).unwrap();
+    let names = Names {
+        host: b"shop.example",
+        rollout: None,
+    };
+    let checker = Checker {
+        known: &RefCell::default(),
+        verifier: &Proxy,
+    };
+    let pins = config.mesh.signed_pins().unwrap();
+    let (version, _) = pins.check(token, &names, checker).ok()?;
+    Some(version.to_vec())
+}
+
+#[test]
+fn no_byte_of_a_token_changed_by_one_bit_pins() {
+    for token in &*TOKENS {
+        assert_eq!(pinned(token.as_bytes()).as_deref(), Some(&b"green"[..]));
+        for at in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[at] ^= 1 << (at % 8);
+            assert_eq!(pinned(&changed), None, "at {at}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_token_with_changed_bytes_pins(
+        which in 0..2_usize,
+        changes in prop::collection::vec((any::<Index>(), prop_oneof!["[A-Za-z0-9_.-]", "[\0-\u{7f}]"]), 1..4),
+        cut in prop::option::weighted(0.1, any::<Index>()),
+    ) {
+        let token = TOKENS[which].as_bytes();
+        let mut changed = token.to_vec();
+        for (at, byte) in changes {
+            *at.get_mut(&mut changed) = byte.as_bytes()[0];
+        }
+        if let Some(cut) = cut {
+            changed.truncate(cut.index(token.len()));
+        }
+        prop_assume!(changed != token);
+        prop_assert_eq!(pinned(&changed), None);
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd_for_a_token(bytes in prop::collection::vec(any::<u8>(), 0..300), claims: String) {
+        prop_assert_eq!(pinned(&bytes), None);
+        let made = signing::Token {
+            claims: claims.chars().filter(|c| u32::from(*c) < 256).collect(),
+            ..signing::Token::default()
+        };
+        prop_assert_eq!(pinned(made.text().as_bytes()), None);
     }
 }

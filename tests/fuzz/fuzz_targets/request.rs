@@ -11,9 +11,11 @@ use bluegreen::core::named_routes::NamedRoutes;
 use bluegreen::core::pin::PinName;
 use bluegreen::core::properties::Properties;
 use bluegreen::core::route_name::RouteName;
+use bluegreen::core::signed_pin::{Checker, Verifier};
 use bluegreen::core::targets::Targets;
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 /// All that others write.
@@ -42,7 +44,27 @@ struct Message {
 
 const ROUTE: &[u8] = b"via_upstream outbound|80|green|shop.ns /namespaces/ns/virtual-service/shop";
 
-static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
+/// The key of RFC 7515 A.3.
+const PEM: &str = "-----BEGIN PUBLIC KEY-----MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==-----END PUBLIC KEY-----";
+
+/// A proxy for which each signature is right.
+struct Credulous;
+
+impl Verifier for Credulous {
+    fn seconds(&self) -> u64 {
+        1_800_000_000
+    }
+
+    fn verify_signature(&self, _: &[u8]) -> Option<Vec<u8>> {
+        Some(vec![8, 1])
+    }
+}
+
+thread_local! {
+    static CONFIGS: &'static [Config] = configs().leak();
+}
+
+fn configs() -> Vec<Config> {
     let scoped = r#""rollouts": {"b": {"hosts": ["a.example", "*.example"], "pathPrefixes": ["/a", "/"], "salt": "s"}}"#;
     [
         "{}".to_owned(),
@@ -51,11 +73,12 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
         r#"{"pin": null, "tag": {"when": "never"}}"#.to_owned(),
         r#"{"identity": {"cookie": null}, "tag": {"when": "pinned"}}"#.to_owned(),
         r#"{"identity": {"cookie": {"mint": false}}, "pin": {"query": "p", "cookie": {"domain": "a.example"}}}"#.to_owned(),
+        format!(r#"{{"pin": {{"query": "p", "revoked": ["a"], "keys": [{{"name": "a", "publicKey": "{PEM}", "subjects": ["b"]}}, {{"name": "b", "publicKey": "{PEM}"}}]}}, {scoped}}}"#),
     ]
     .iter()
     .map(|json| config::parse(json.as_bytes()).expect("these are good"))
     .collect()
-});
+}
 
 static SERVICES: LazyLock<Option<ServiceNames>> =
     LazyLock::new(|| ServiceNames::of_node(b"sidecar~10.0.0.1~a.shop~shop.svc.cluster.local"));
@@ -129,7 +152,8 @@ fn serialized<'m>(fields: impl IntoIterator<Item = (&'m str, Option<&'m Vec<u8>>
 }
 
 fuzz_target!(|message: Message| {
-    let config = &CONFIGS[usize::from(message.config) % CONFIGS.len()];
+    let configs = CONFIGS.with(|configs| *configs);
+    let config = &configs[usize::from(message.config) % configs.len()];
     let caller = if message.is_gateway {
         Caller::Stranger
     } else {
@@ -137,8 +161,13 @@ fuzz_target!(|message: Message| {
     };
     let serialized = message.request();
     let headers = Headers::new(serialized.as_slice().into());
-    let request = decision::request(config, caller, &headers, message.named(), || message.random);
-    let again = decision::request(config, caller, &headers, message.named(), || message.random);
+    let known = RefCell::default();
+    let checker = Checker {
+        known: &known,
+        verifier: &Credulous,
+    };
+    let decide = || decision::request(config, caller, &headers, message.named(), checker, || message.random);
+    let (request, again) = (decide(), decide());
     assert_eq!(request, again, "the same request, the same decision");
     let settings = config.settings(request.memory.settings());
 
