@@ -7,11 +7,10 @@ import base64
 import re
 import time
 from dataclasses import dataclass
-from typing import Any
-
 import jwt
 
 from kit.envoy import ROOT
+from kit.istio import Json
 
 KEYS = ROOT / "tests/keys"
 ALGORITHMS = {"es": "ES256", "other": "ES256", "rs": "RS256", "public": "HS256"}
@@ -68,7 +67,7 @@ def pem(name: str) -> str:
     return (KEYS / f"{name}.pem").read_text()
 
 
-def with_keys(value: Any) -> Any:
+def with_keys(value: object) -> object:
     """A configuration with keys in the place of ${key:es} and the like."""
     match value:
         case dict():
@@ -81,7 +80,7 @@ def with_keys(value: Any) -> Any:
             return value
 
 
-def signed(audience: str | list[str], key: str = "es", **more: Any) -> str:
+def signed(audience: str | list[str], key: str = "es", **more: object) -> str:
     """A token for an hour, with more claims, or others."""
     now = int(time.time())
     claims = {"aud": audience, "sub": "ci@shop", "iat": now, "exp": now + 3600}
