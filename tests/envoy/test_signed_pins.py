@@ -21,7 +21,7 @@ from kit.upstream import Headers, Upstream
 
 FORGED = 100_000
 RETURNING = b"bluegreen-id=fedcba9876543210"
-DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."  # noqa: S105
+DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
 GREEN = "bluegreen:shop.example:green"
 
 OFF_THE_CURVE = "pin.keys[1].publicKey: a P-256 key is not one that this proxy can use"

@@ -7,10 +7,10 @@ import base64
 import re
 import time
 from dataclasses import dataclass
+
 import jwt
 
 from kit.envoy import ROOT
-from kit.istio import Json
 
 KEYS = ROOT / "tests/keys"
 ALGORITHMS = {"es": "ES256", "other": "ES256", "rs": "RS256", "public": "HS256"}
