@@ -63,7 +63,6 @@ def test_kubectl_makes_pins(
     proof: Proof,
 ) -> None:
     cluster.shift(100, 0)
-    cluster.wait_for_weights(100, 0)
     *before, make = blocks
     assert "create token" in make
     for block in before:
@@ -107,6 +106,7 @@ def test_kubectl_makes_pins(
     assert told(changed) == ["rejected; reason=signature"]
     proof("a token of another key, and a changed one", "signature")
     assert told(token) == []
+    cluster.shift(70, 30)
 
 
 def pem(text: str) -> str:
