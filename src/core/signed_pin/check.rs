@@ -86,7 +86,7 @@ impl SignedPins {
         now: u64,
         checker: Checker<'_>,
     ) -> Result<(PinName, Pinned), Reason> {
-        let (token, signature) = Token::parse(bytes).ok_or(Reason::PinMalformed)?;
+        let (token, signature) = Token::parse(bytes).map_err(|_| Reason::PinMalformed)?;
         let version = token.version(now, names)?.clone();
         let fit = |key: &Key| key.fit(&token, names);
         match self.keys.iter().map(fit).max() {

@@ -212,7 +212,7 @@ impl Key {
     /// Returns how far a token for one of these names comes with this key.
     pub(super) fn fit(&self, token: &Token, names: &Names<'_>) -> Fit {
         let is_kid = |kid: &str| token.kid.as_deref() == Some(kid);
-        let is_subject = |subject: &Box<str>| token.subject.as_ref() == Some(subject);
+        let is_subject = |subject: &str| token.subject.as_deref() == Some(subject);
         let lifetime = token.expires.checked_sub(token.issued);
         if token.algorithm != self.public.algorithm {
             Fit::Algorithm
@@ -230,6 +230,6 @@ impl Key {
 }
 
 /// Whether one of a list is so; without a list all are.
-fn any(list: Option<&[Box<str>]>, is_so: impl FnMut(&Box<str>) -> bool) -> bool {
-    list.is_none_or(|list| list.iter().any(is_so))
+fn any(list: Option<&[Box<str>]>, is_so: impl Fn(&str) -> bool) -> bool {
+    list.is_none_or(|list| list.iter().any(|item| is_so(item)))
 }

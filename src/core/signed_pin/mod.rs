@@ -46,4 +46,4 @@ pub struct Checker<'c> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 #[path = "../../../tests/signing/mod.rs"]
-mod signing;
+pub(crate) mod signing;
 
 /// A proxy that verifies, and counts how often.
 struct Proxy {

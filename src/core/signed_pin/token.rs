@@ -43,35 +43,39 @@ impl Token {
         &self.audiences
     }
 
-    /// Returns what `bytes` say, and their signature; `None` unless they are a whole token.
-    pub(super) fn parse(bytes: &[u8]) -> Option<(Self, Vec<u8>)> {
+    /// Returns what `bytes` say, and their signature.
+    ///
+    /// # Errors
+    /// They are no whole token.
+    pub(super) fn parse(bytes: &[u8]) -> Result<(Self, Vec<u8>), Malformed> {
         if bytes.len() > LONGEST_TOKEN {
-            return None;
+            return Err(Malformed);
         }
         let mut parts = bytes.split(|&b| b == b'.');
         let mut part = || base64::decoded(parts.next()?, base64::URL);
-        let (header, claims, signature) = (part()?, part()?, part()?);
-        if parts.next().is_some() {
-            return None;
+        let (Some(header), Some(claims), Some(signature)) = (part(), part(), part()) else {
+            return Err(Malformed);
+        };
+        let header = Tree::of_json(&header).ok_or(Malformed)?;
+        let claims = Tree::of_json(&claims).ok_or(Malformed)?;
+        // `crit`: whoever does not know its members must refuse the token.
+        if parts.next().is_some() || member(&header, "crit")?.is_some() {
+            return Err(Malformed);
         }
-        let header = Tree::of_json(&header)?;
-        let claims = Tree::of_json(&claims)?;
-        if member(&header, "crit")?.is_some() {
-            // It says that whoever does not know its members must refuse it.
-            return None;
-        }
+        let algorithm = member(&header, "alg")?.and_then(Tree::text);
+        let audience = member(&claims, "aud")?.and_then(audiences);
         let token = Self {
             bytes: bytes.into(),
-            algorithm: Algorithm::named(member(&header, "alg")??.text()?)?,
+            algorithm: algorithm.and_then(Algorithm::named).ok_or(Malformed)?,
             kid: text(&header, "kid")?,
-            audiences: audiences(member(&claims, "aud")??)?,
-            expires: seconds(&claims, "exp")??,
-            issued: seconds(&claims, "iat")??,
+            audiences: audience.ok_or(Malformed)?,
+            expires: seconds(&claims, "exp")?.ok_or(Malformed)?,
+            issued: seconds(&claims, "iat")?.ok_or(Malformed)?,
             begins: seconds(&claims, "nbf")?,
             id: text(&claims, "jti")?,
             subject: text(&claims, "sub")?,
         };
-        Some((token, signature))
+        Ok((token, signature))
     }
 
     /// Returns what is signed: all before the signature.
@@ -101,37 +105,43 @@ impl Token {
     }
 }
 
-/// Returns the member `name` of an object; `None` in the place of one that is there
-/// several times, and of what is no object.
-fn member<'t>(tree: &'t Tree, name: &str) -> Option<Option<&'t Tree>> {
+/// What is no token.
+#[derive(Debug)]
+pub(super) struct Malformed;
+
+/// Returns the member `name` of an object.
+///
+/// # Errors
+/// It is there several times, or this is no object.
+fn member<'t>(tree: &'t Tree, name: &str) -> Result<Option<&'t Tree>, Malformed> {
     let Tree::Map(members) = tree else {
-        return None;
+        return Err(Malformed);
     };
     let mut found = members.iter().filter(|(other, _)| other == name);
-    let first = found.next();
-    found
-        .next()
-        .is_none()
-        .then_some(first.map(|(_, value)| value))
+    let first = found.next().map(|(_, value)| value);
+    if found.next().is_some() {
+        return Err(Malformed);
+    }
+    Ok(first)
 }
 
 /// Returns the same of a text of 1 to 256 bytes without control characters, which can
 /// stand in a log.
-fn text(tree: &Tree, name: &str) -> Option<Option<Box<str>>> {
+fn text(tree: &Tree, name: &str) -> Result<Option<Box<str>>, Malformed> {
     let Some(value) = member(tree, name)? else {
-        return Some(None);
+        return Ok(None);
     };
-    let text = value.text()?;
+    let text = value.text().unwrap_or_default();
     let fits = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
-    fits.then(|| Some(text.into()))
+    fits.then(|| Some(text.into())).ok_or(Malformed)
 }
 
 /// Returns the same of a whole number of seconds.
-fn seconds(tree: &Tree, name: &str) -> Option<Option<u64>> {
+fn seconds(tree: &Tree, name: &str) -> Result<Option<u64>, Malformed> {
     match member(tree, name)? {
-        None => Some(None),
-        Some(Tree::Whole(seconds)) => Some(Some(*seconds)),
-        Some(_) => None,
+        None => Ok(None),
+        Some(Tree::Whole(seconds)) => Ok(Some(*seconds)),
+        Some(_) => Err(Malformed),
     }
 }
 
