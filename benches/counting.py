@@ -113,7 +113,8 @@ def cost(envoy: Counted, case: Case, keep: bool) -> tuple[Count, float]:
     busy = envoy.stats("pin-busy")
     counts = []
     with envoy.counting():
-        connection.send(requests, SETTLE)
+        # All of them, so that the first counted ones are not among those that are known.
+        connection.send(requests, max(SETTLE, len(requests)))
         for _ in range(ATTEMPTS):
             envoy.zero()
             connection.send(requests, COUNTED)
