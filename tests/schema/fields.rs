@@ -4,6 +4,7 @@
 use super::{agrees, schema_value, validator};
 use bluegreen::core::config;
 use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
 /// A field: its path, `NAME` for any rollout and `[]` for any item, and its schema.
 struct Field {
@@ -79,15 +80,14 @@ fn with(path: &[String], value: &Value) -> Value {
 
 /// Adds what a key must have.
 fn complete(key: &mut Value) {
-    let schema = schema_value("pluginConfig.schema.json");
-    let pem = "/$defs/pin/properties/keys/items/properties/publicKey/examples/0";
-    for (name, value) in [
-        ("name", json!("a")),
-        ("publicKey", schema.pointer(pem).unwrap().clone()),
-    ] {
-        if let Some(key) = key.as_object_mut() {
-            key.entry(name).or_insert(value);
-        }
+    static PEM: LazyLock<Value> = LazyLock::new(|| {
+        let schema = schema_value("pluginConfig.schema.json");
+        let pem = "/$defs/pin/properties/keys/items/properties/publicKey/examples/0";
+        schema.pointer(pem).expect(pem).clone()
+    });
+    if let Some(key) = key.as_object_mut() {
+        key.entry("name").or_insert_with(|| json!("a"));
+        key.entry("publicKey").or_insert_with(|| PEM.clone());
     }
 }
 
