@@ -7,6 +7,8 @@
 //!
 //! decision::request    rollouts         which settings hold
 //!                      pin              does a tester ask for a version
+//!                      pin_list         or for versions of single services
+//!                      baggage          what do the applications' agents pass on
 //!                      request_cookies  who is the user: header, cookie, or
 //!                      identity         a new one
 //!                      host             what users are dealt by
@@ -20,6 +22,7 @@
 //!                      metrics          and as what it counts
 //! ```
 
+pub mod baggage;
 pub mod bucket;
 pub mod cache_control;
 pub mod config;
@@ -32,6 +35,7 @@ pub mod identity;
 pub mod metrics;
 pub mod named_routes;
 pub mod pin;
+pub mod pin_list;
 pub mod properties;
 mod request_cookies;
 pub mod role;

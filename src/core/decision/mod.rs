@@ -3,12 +3,14 @@
 //! Both take all headers of a message, and return what to write. Where routes state their
 //! weights in their names, [`route()`] tells before whether a request takes part.
 
+mod chain;
 mod named;
 mod pinned;
 mod request;
 mod response;
 mod user;
 
+pub use chain::of_others;
 pub use named::{NamedRequest, route};
 pub use pinned::PinValue;
 pub use request::{RequestDecision, request};
@@ -18,6 +20,7 @@ use super::host::ServiceNames;
 use super::identity::CookieId;
 use super::metrics::{Reasons, Source};
 use super::pin::PinName;
+use super::pin_list::PinList;
 use super::rollouts::Place;
 
 /// Who sends requests to a proxy.
@@ -74,6 +77,8 @@ pub struct Memory {
     source: Source,
     /// The version that the request is pinned to.
     pinned: Option<PinName>,
+    /// The versions that services behind this proxy are pinned to.
+    list: Option<PinList>,
     /// What did not count in the request.
     rejected: Reasons,
     /// What the request asked for where its route states weights in its name; `None`: it
@@ -88,6 +93,11 @@ impl Memory {
     #[must_use]
     pub fn settings(&self) -> Option<Place> {
         self.settings
+    }
+
+    /// Returns whether a pin may have changed the response.
+    fn has_pin(&self) -> bool {
+        self.pinned.is_some() || self.list.is_some()
     }
 }
 
@@ -114,7 +124,7 @@ impl Stranger {
 /// What becomes of the pin cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PinCookie {
-    /// It remembers the version that the request is pinned to.
+    /// It remembers what the request is pinned to.
     Remember,
     /// It is cleared.
     Clear,

@@ -75,7 +75,7 @@ pub fn response<'r>(
         }
         other.map(|version| format!("not-routed; served={}", version.name()))
     });
-    let is_private = memory.pinned.is_some() || told.is_some();
+    let is_private = memory.has_pin() || told.is_some();
     Some(ResponseDecision {
         tag: tag_of(settings, memory, version, tag.first),
         told,
@@ -128,7 +128,7 @@ fn tag_of<'r>(
 ) -> Edit<&'r [u8]> {
     let shows = match settings.tag.when {
         When::Always => true,
-        When::Pinned => memory.pinned.is_some(),
+        When::Pinned => memory.has_pin(),
         When::Never => false,
     };
     match (of_upstream, version) {
@@ -154,12 +154,16 @@ fn cookies(
         lines.push(cookie.line(&id, stranger.https));
     }
     if let (Some(action), Some(cookie)) = (stranger.pin_cookie, settings.pin_cookie()) {
-        match (action, &memory.pinned) {
-            (PinCookie::Remember, Some(version)) if pin_counts => {
+        match (action, &memory.list, &memory.pinned) {
+            (PinCookie::Remember, ..) if !pin_counts => {}
+            (PinCookie::Remember, Some(list), _) => {
+                lines.push(cookie.line(&list.token(), stranger.https));
+            }
+            (PinCookie::Remember, None, Some(version)) => {
                 lines.push(cookie.line(version, stranger.https));
             }
-            (PinCookie::Remember, _) => {}
-            (PinCookie::Clear, _) => lines.extend(cookie.clear(stranger.https)),
+            (PinCookie::Remember, None, None) => {}
+            (PinCookie::Clear, ..) => lines.extend(cookie.clear(stranger.https)),
         }
     }
     lines

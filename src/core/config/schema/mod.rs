@@ -142,8 +142,15 @@ impl Fields for Describer {
     }
 
     fn get_or<C: Check>(&mut self, name: &'static str, default: C::Value, check: C) -> C::Value {
-        let written = Some(check.written(&default));
-        self.put(name, check.words(), written, check.schema());
+        let written = check.written(&default);
+        let mut schema = check.schema();
+        // As in `OrNull`: the default is of the first type.
+        if let Some((_, Tree::List(kinds))) = schema.first_mut()
+            && !matches!(written, Tree::Null)
+        {
+            kinds.reverse();
+        }
+        self.put(name, check.words(), Some(written), schema);
         default
     }
 
@@ -206,6 +213,19 @@ impl Fields for Describer {
         }
         self.put_mapping(name, inherited.is_some(), schema);
         Some(value)
+    }
+
+    fn mapping_if_given<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let (_, mut schema) = self.inside(self.path_of(name), read);
+        if let Some((_, kind)) = schema.first_mut() {
+            *kind = Tree::List(vec!["null".into(), "object".into()]);
+        }
+        self.put(name, None, Some(Tree::Null), schema);
+        None
     }
 
     fn need(&mut self, name: &'static str, _: &str, case: Case, needed: Needed) {
