@@ -613,25 +613,25 @@ GROUPS = {
         gateway(
             *("chain-returning", "gateway, returning user"),
             proxy="chain",
-            limit=Limit(0.31),
+            limit=Limit(1.1, "returning"),
         ),
         gateway(
             *("chain-others", "the same behind two members of others"),
             proxy="chain",
             request="returning, baggage",
-            limit=Limit(0.32),
+            limit=Limit(1.12, "returning"),
         ),
         gateway(
             *("chain-new", "gateway, new user", MINTED),
             proxy="chain",
             request="new",
-            limit=Limit(0.36),
+            limit=Limit(1.09, "new"),
         ),
         gateway(
             *("chain-pinned", "gateway, pinned by header", "pin-header"),
             proxy="chain",
             request="pinned",
-            limit=Limit(0.33),
+            limit=Limit(1.1, "pinned"),
         ),
         gateway(
             *("chain-pins", "gateway, returning user, pins only"), proxy="chain-pins"
@@ -640,19 +640,19 @@ GROUPS = {
             *("chain-begins", "client, bucket of the caller", "bucket-header"),
             proxy="chain-client",
             request="bucket",
-            limit=Limit(0.31),
+            limit=Limit(1.19, "client"),
         ),
         client(
             *("chain-both", "client, bucket in header and baggage", "bucket-header"),
             proxy="chain-client",
             request="bucket, ours",
-            limit=Limit(0.31),
+            limit=Limit(1.19, "client"),
         ),
         client(
             *("chain-ours", "client, bucket in baggage", "bucket-baggage"),
             proxy="chain-client",
             request="ours",
-            limit=Limit(0.31),
+            limit=Limit(1.19, "client"),
         ),
         client(
             *("chain-ours-pinned", "client, pin and bucket in baggage", "pin-baggage"),
@@ -664,7 +664,7 @@ GROUPS = {
             *("chain-nothing", "client, neither", "none"),
             proxy="chain-client",
             request="nothing",
-            limit=Limit(0.26),
+            limit=Limit(1.02, "client"),
         ),
         outside(
             *("strangers", "strangers' baggage at a gateway, without any", "strangers")

@@ -268,6 +268,9 @@ def test_a_stranger_s_baggage_pins_nothing_on_any_route(
         listeners.append(
             envoy_filter.listener(listener, envoy_filter.GATEWAY, **strangers)
         )
+    cheap = gateway_listener("cheap", routes, [on])
+    gateway = envoy_filter.GATEWAY
+    listeners.append(envoy_filter.listener(cheap, gateway, file=envoy_filter.WITHOUT))
     # So that the test can fail: without the file it comes to the application.
     listeners.append(gateway_listener("without", routes, [on]))
     envoy = start("baggage", *listeners)
@@ -289,6 +292,14 @@ def test_a_stranger_s_baggage_pins_nothing_on_any_route(
                 assert dict(answer)[":status"] == b"200"
                 got = all_of("baggage", app.requests[0])
                 assert got == due, (listener, path, sent)
+    for path, due in [("/", []), ("/named", [ours])]:
+        cookie = "bluegreen-id=00c0ffee00c0ffee"
+        sent = {"baggage": "team=shop,bluegreen-pin=green", "cookie": cookie}
+        request = [(":method", b"GET"), (":path", path.encode())]
+        request += [(":authority", b"shop.example")]
+        request += [(name, value.encode()) for name, value in sent.items()]
+        client.http1(envoy.port("cheap"), request)
+        assert all_of("baggage", app.requests[-1]) == due
     ask(envoy, "without", baggage="bluegreen-pin=green")
     assert all_of("baggage", app.requests[-1]) == [b"bluegreen-pin=green"]
 

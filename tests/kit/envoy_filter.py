@@ -14,6 +14,7 @@ from kit.istio import MANAGER_NAME, Json, manager_of
 FILE = ROOT / "envoyfilter/envoy-filter.yaml"
 # What keeps strangers' baggage apart from ours, at gateways.
 STRANGERS = ROOT / "envoyfilter/baggage/strangers.yaml"
+WITHOUT = ROOT / "envoyfilter/baggage/without.yaml"
 
 # Istio's contexts of patches. A sidecar's has all of a gateway's but the removal of
 # a stranger's bucket, which stands in front of the filter.

@@ -35,8 +35,8 @@ pub fn plugin_config() -> serde_json::Result<String> {
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// What the filter refuses and no schema can.
-const UNSAID: &str = "The filter refuses more than this schema can: a header or a cookie that \
-                      two fields name, two rollouts with the same host and path prefix, a field \
+const UNSAID: &str = "The filter refuses more than this schema can: a header, a cookie or a \
+                      key of baggage that two fields name, two rollouts with the same host and path prefix, a field \
                       that is given twice, and a salt of more bytes than characters that is \
                       longer than 256 bytes.";
 
