@@ -81,6 +81,13 @@ def test_baggage_comes_with_what_keeps_strangers_apart(helm: Helm) -> None:
         assert ("bluegreen-strangers" in by_name) == (scope != "namespace")
         if scope == "mesh":
             assert by_name["bluegreen-strangers"]["spec"] == strangers["spec"]
+        if scope == "mesh":
+            [without] = plain("baggage/without.yaml")
+            objects = helm(outbound=on, strangersBaggage="removed")
+            found = [
+                o for o in objects if o["metadata"]["name"] == "bluegreen-strangers"
+            ]
+            assert [each["spec"] for each in found] == [without["spec"]]
         for outbound in ({}, off):
             names = [
                 o["metadata"]["name"] for o in helm(scope=scope, outbound=outbound)
