@@ -187,6 +187,7 @@ fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Returns whether an application behind may take this key for `name`, which is of a-z,
 /// 0-9, `-`, `_` and `.`.
+#[inline(never)] // Else it is there twice.
 fn means(key: &[u8], name: &[u8]) -> bool {
     match key.len().checked_sub(name.len()) {
         None => false,

@@ -61,22 +61,21 @@ impl PinRequest {
     /// Returns what `value` (a header's or a parameter's) asks for.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
-        Self::with_list(value, PinList::new)
+        if value == Self::NONE {
+            return Self::Unpin;
+        }
+        let version = PinName::new(value).map(Self::Version);
+        let list = || PinList::new(value).map(Self::List);
+        version.or_else(list).unwrap_or(Self::Malformed)
     }
 
     /// Returns what `value` (a cookie's or that of a member of baggage) asks for.
     #[must_use]
     pub fn of_token(value: &[u8]) -> Self {
-        Self::with_list(value, PinList::of_token)
-    }
-
-    fn with_list(value: &[u8], list: impl FnOnce(&[u8]) -> Option<PinList>) -> Self {
-        if value == Self::NONE {
-            return Self::Unpin;
+        if !value.contains(&b'.') && !value.contains(&b'=') {
+            return Self::of(value);
         }
-        let version = PinName::new(value).map(Self::Version);
-        let list = || list(value).map(Self::List);
-        version.or_else(list).unwrap_or(Self::Malformed)
+        PinList::of_token(value).map_or(Self::Malformed, Self::List)
     }
 }
 

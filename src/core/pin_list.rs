@@ -21,6 +21,7 @@ impl PinList {
     /// Returns the list in a header or a parameter, without the blanks around its commas;
     /// `None` if it is none.
     #[must_use]
+    #[inline(never)] // Else it is there twice, and its frame in what calls it.
     pub fn new(value: &[u8]) -> Option<Self> {
         if value.len() > Self::LONGEST {
             return None;
