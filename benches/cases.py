@@ -64,6 +64,24 @@ REQUESTS: dict[str, dict[str, str]] = {
         BUCKET: "12345678901234567890",
         "cookie": "; ".join([*OTHERS, IDENTITY]),
     },
+    "returning, baggage": {
+        "cookie": BEHIND_OTHERS,
+        "baggage": "team=shop,tenant=0815",
+    },
+    "bucket, ours": {
+        BUCKET: "12345678901234567890",
+        "cookie": "; ".join([*OTHERS, IDENTITY]),
+        "baggage": "bluegreen-bucket=12345678901234567890",
+    },
+    "ours": {
+        "cookie": "; ".join(OTHERS),
+        "baggage": "bluegreen-bucket=12345678901234567890",
+    },
+    "ours, pinned": {
+        "cookie": "; ".join(OTHERS),
+        "baggage": "bluegreen-pin=green,bluegreen-bucket=12345678901234567890",
+    },
+    "nothing": {"cookie": "; ".join(OTHERS)},
 }
 # The upstream tags what it answers below the one, and not below the other.
 TAGGED, SILENT = "/tagged/item?page=2", "/silent/item?page=2"
@@ -179,6 +197,16 @@ def early_mutation() -> Json:
     return {name: manager[name]}
 
 
+def strangers() -> Json:
+    """The filters that keep strangers' baggage apart, and the router."""
+    router = {"name": "router", "typed_config": {"@type": istio.ROUTER}}
+    bare = istio.listener("bare", "outbound", [], [])
+    istio.manager_of(bare)["http_filters"] = [router]
+    of_gateways = (envoy_filter.GATEWAY, None, envoy_filter.STRANGERS)
+    patched = envoy_filter.listener(bare, *of_gateways)
+    return {"http_filters": istio.manager_of(patched)["http_filters"]}
+
+
 # By the words of benches/calls, which makes them in this order.
 CALLS = [
     "none",
@@ -240,6 +268,10 @@ def proxies() -> dict[str, Proxy]:
         Proxy("outside", {"outside": [plugin()]}, patches=sidecar),
         gateway_proxy("gateway-header", identity={"header": "x-user-id"}),
         gateway_proxy("gateway-query", pin={"query": "version-pin"}),
+        gateway_proxy("chain", baggage={}),
+        gateway_proxy("chain-pins", baggage={"bucket": None}),
+        Proxy("chain-client", {"outbound": [plugin(baggage={})]}, SIDECAR, sidecar),
+        Proxy("strangers", {"outbound": []}, manager=strangers()),
         gateway_proxy("gateway-signed", pin={"query": "version-pin", "keys": keys}),
         gateway_proxy("by-host-1", rollouts=first),
         gateway_proxy("by-host-256", rollouts=by_host),
@@ -614,6 +646,72 @@ GROUPS = {
             proxy="named-client",
             listener="named",
             request="bucket",
+        ),
+    ],
+    # Beside each the same row without baggage.
+    "Down the chain": [
+        gateway(
+            *("chain-returning", "gateway, returning user"),
+            proxy="chain",
+            limit=Limit(1.1, "returning"),
+        ),
+        gateway(
+            *("chain-others", "the same behind two members of others"),
+            proxy="chain",
+            request="returning, baggage",
+            limit=Limit(1.12, "returning"),
+        ),
+        gateway(
+            *("chain-new", "gateway, new user", MINTED),
+            proxy="chain",
+            request="new",
+            limit=Limit(1.09, "new"),
+        ),
+        gateway(
+            *("chain-pinned", "gateway, pinned by header", "pin-header"),
+            proxy="chain",
+            request="pinned",
+            limit=Limit(1.1, "pinned"),
+        ),
+        gateway(
+            *("chain-pins", "gateway, returning user, pins only"), proxy="chain-pins"
+        ),
+        client(
+            *("chain-begins", "client, bucket of the caller", "bucket-header"),
+            proxy="chain-client",
+            request="bucket",
+            limit=Limit(1.19, "client"),
+        ),
+        client(
+            *("chain-both", "client, bucket in header and baggage", "bucket-header"),
+            proxy="chain-client",
+            request="bucket, ours",
+            limit=Limit(1.19, "client"),
+        ),
+        client(
+            *("chain-ours", "client, bucket in baggage", "bucket-baggage"),
+            proxy="chain-client",
+            request="ours",
+            limit=Limit(1.19, "client"),
+        ),
+        client(
+            *("chain-ours-pinned", "client, pin and bucket in baggage", "pin-baggage"),
+            proxy="chain-client",
+            request="ours, pinned",
+            is_private=True,
+        ),
+        client(
+            *("chain-nothing", "client, neither", "none"),
+            proxy="chain-client",
+            request="nothing",
+            limit=Limit(1.02, "client"),
+        ),
+        outside(
+            *("strangers", "strangers' baggage at a gateway, without any", "strangers")
+        ),
+        outside(
+            *("strangers-baggage", "the same with some", "strangers"),
+            request="returning, baggage",
         ),
     ],
     # Envoy's part alone, on routes that take part.

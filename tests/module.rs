@@ -217,7 +217,7 @@ fn a_wrong_first_configuration_is_told_once_and_inert_everywhere() {
             "error: bluegreen: rollouts.a.hosts[0]: \"a b\" is not a host (a name such as \
              shop.example or *.shop.example, without a port)",
             "error: bluegreen: rolouts: \"rolouts\" is not a field here (role, routes, \
-             bucketHeader, routeHeader, identity, pin, tag, rollouts)",
+             bucketHeader, routeHeader, baggage, identity, pin, tag, rollouts)",
         ]
     );
     threads.configure(GOOD, true);
@@ -461,6 +461,8 @@ struct Budget {
     #[serde(default)]
     others: usize,
     #[serde(default)]
+    baggage: bool,
+    #[serde(default)]
     keys: bool,
     #[serde(default)]
     request: BTreeMap<String, String>,
@@ -506,6 +508,10 @@ impl Budget {
             0 if self.keys => signed(""),
             0 => GOOD.to_owned(),
             rollouts => by_host(rollouts),
+        };
+        let json = match self.baggage {
+            false => json,
+            true => json.replacen('{', r#"{"baggage": {}, "#, 1),
         };
         let role = self.role.as_deref().unwrap_or("gateway");
         let headers = |headers: &BTreeMap<String, String>| -> Headers {

@@ -47,8 +47,9 @@ fn pages() -> Vec<String> {
 }
 
 /// The pages that the second edition's users read first: they say what the code does.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "README.md",
+    "docs/chains.md",
     "docs/compatibility.md",
     "docs/configuration.md",
     "docs/controllers.md",
@@ -216,6 +217,7 @@ fn the_table_of_fields_is_complete_and_has_no_other() {
     assert_eq!(documented.len(), fields().len(), "a row twice");
     let levels = [
         "",
+        "baggage",
         "identity",
         "identity.cookie",
         "pin",
@@ -701,9 +703,10 @@ fn the_older_istio_that_is_said_to_be_tested_is_the_one_of_its_script() {
 // ---- commands -------------------------------------------------------------------------
 
 /// The pages of which the tests on a cluster run every command.
-const WALKTHROUGHS: [&str; 4] = [
+const WALKTHROUGHS: [&str; 5] = [
     "examples/argo-rollouts/README.md",
     "examples/blue-green/README.md",
+    "examples/chain/README.md",
     "examples/flagger/README.md",
     "examples/gateway-api/README.md",
 ];

@@ -17,7 +17,7 @@ use bluegreen::core::route::Target;
 use bluegreen::core::route_name::RouteName;
 use bluegreen::core::signed_pin::{self, Checker};
 use bluegreen::core::targets::Targets;
-use bluegreen::core::{cache_control, headers};
+use bluegreen::core::{baggage, cache_control, headers};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -268,14 +268,14 @@ impl World for Core {
             }
             match decision::route(&properties, &mut self.named_routes) {
                 RouteName::States(request) => named = Some(request),
-                RouteName::IsOfOthers => return request,
+                RouteName::IsOfOthers => return self.clean(caller, request),
                 RouteName::IsMisspelled => {
                     let cluster = properties.cluster.unwrap_or_default();
                     let target = self.targets.know(Target::new(&cluster));
                     let counted = target.rejected(Reason::RouteName);
                     let (counters, tally) = (&mut self.counters, &mut self.tally);
                     tally.count(|tally, count| counters.each_rejected(&counted, tally, count));
-                    return request;
+                    return self.clean(caller, request);
                 }
             }
         }
@@ -295,6 +295,7 @@ impl World for Core {
         edit(&mut request, &self.config.bucket_header, bucket);
         let version = decision.version.as_ref().map(|name| &**name);
         edit(&mut request, VERSION_HEADER, version);
+        edit(&mut request, baggage::HEADER, decision.baggage);
         if let Some(line) = decision.cookie {
             edit(&mut request, "cookie", Edit::Set(line));
         }
@@ -337,6 +338,18 @@ impl World for Core {
 
     fn counts(&self) -> BTreeMap<String, u64> {
         self.tally.counts.clone()
+    }
+}
+
+impl Core {
+    /// Takes what only proxies may write out of a stranger's request on a route of others.
+    fn clean(&self, caller: Caller<'_>, mut request: Headers) -> Headers {
+        if matches!(caller, Caller::Stranger) {
+            let all = headers::Headers::new(host::serialized(&request).into());
+            let baggage = decision::of_others(&self.config, &all);
+            edit(&mut request, baggage::HEADER, baggage);
+        }
+        request
     }
 }
 

@@ -27,12 +27,16 @@ pub enum Source {
     Minted,
     /// A caller's bucket.
     BucketHeader,
+    /// A pin in the baggage.
+    PinBaggage,
+    /// A bucket in the baggage.
+    BucketBaggage,
     /// Nothing: Envoy rolled dice.
     None,
 }
 
 /// The sources with their labels.
-pub const SOURCES: [(Source, &str); 8] = [
+pub const SOURCES: [(Source, &str); 10] = [
     (Source::PinHeader, "pin-header"),
     (Source::PinQuery, "pin-query"),
     (Source::PinCookie, "pin-cookie"),
@@ -40,6 +44,8 @@ pub const SOURCES: [(Source, &str); 8] = [
     (Source::IdentityCookie, "identity-cookie"),
     (Source::Minted, "minted"),
     (Source::BucketHeader, "bucket-header"),
+    (Source::PinBaggage, "pin-baggage"),
+    (Source::BucketBaggage, "bucket-baggage"),
     (Source::None, "none"),
 ];
 
@@ -74,13 +80,15 @@ pub enum Reason {
     CookieMalformed,
     /// A caller's bucket that is not one plain number of 64 bits.
     BucketHeader,
+    /// Baggage that has no room for a member of ours.
+    BaggageFull,
     /// A route's name that begins as one that states weights, and states none, or those of
     /// another day.
     RouteName,
 }
 
 /// The reasons with their labels.
-pub const REASONS: [(Reason, &str); 15] = [
+pub const REASONS: [(Reason, &str); 16] = [
     (Reason::PinMalformed, "pin-malformed"),
     (Reason::PinUnsigned, "pin-unsigned"),
     (Reason::PinExpired, "pin-expired"),
@@ -95,6 +103,7 @@ pub const REASONS: [(Reason, &str); 15] = [
     (Reason::PinUnknownVersion, "pin-unknown-version"),
     (Reason::CookieMalformed, "cookie-malformed"),
     (Reason::BucketHeader, "bucket-header"),
+    (Reason::BaggageFull, "baggage-full"),
     (Reason::RouteName, "route-name"),
 ];
 

@@ -8,6 +8,8 @@
 //! decision::request    rollouts         which settings hold
 //!                      pin              does a tester ask for a version
 //!                      signed_pin       and may they
+//!                      pin_list         or for versions of single services
+//!                      baggage          what do the applications' agents pass on
 //!                      request_cookies  who is the user: header, cookie, or
 //!                      identity         a new one
 //!                      host             what users are dealt by
@@ -21,6 +23,7 @@
 //!                      metrics          and as what it counts
 //! ```
 
+pub mod baggage;
 pub mod bucket;
 pub mod cache_control;
 pub mod config;
@@ -33,6 +36,7 @@ pub mod identity;
 pub mod metrics;
 pub mod named_routes;
 pub mod pin;
+pub mod pin_list;
 pub mod properties;
 mod request_cookies;
 pub mod role;

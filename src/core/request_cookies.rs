@@ -47,7 +47,7 @@ impl<'h> RequestCookies<'h> {
     }
 
     fn add_pin(&mut self, value: &[u8]) {
-        let request = PinRequest::of(value);
+        let request = PinRequest::of_token(value);
         if matches!(self.pin, None | Some(PinRequest::Malformed)) {
             self.pin = Some(request);
         }

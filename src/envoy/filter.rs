@@ -6,6 +6,7 @@
 //! it), and on each worker.
 
 use super::{host, shared};
+use crate::core::baggage;
 use crate::core::cache_control;
 use crate::core::config::{self, Config, ConfigErrors, Routes, VERSION_HEADER};
 use crate::core::decision::{
@@ -178,7 +179,14 @@ impl NewStream {
         };
         let named = match plugin.config.routes {
             Routes::Marked => None,
-            Routes::Named => Some(vm.named_request(caller)?),
+            Routes::Named => {
+                let named = vm.named_request(caller);
+                if named.is_none() {
+                    plugin.clean(caller);
+                    return None;
+                }
+                named
+            }
         };
         let decision = {
             let results = host::Results::begin();
@@ -255,6 +263,19 @@ impl Plugin {
         }
     }
 
+    /// Takes what only proxies may write out of a stranger's request on a route that has no
+    /// part in all this.
+    #[inline(never)] // Else routes that are marked pay for its frame.
+    fn clean(&self, caller: Caller<'_>) {
+        let is_stranger = matches!(caller, Caller::Stranger);
+        let has_baggage = || host::has_request_header(baggage::HEADER);
+        if is_stranger && self.config.baggage.is_some() && has_baggage() {
+            let results = host::Results::begin();
+            let edit = decision::of_others(&self.config, &results.request_headers());
+            host::edit_request_header(baggage::HEADER, edit.as_ref().map(Vec::as_slice));
+        }
+    }
+
     fn write_request(&self, decision: &RequestDecision) {
         let settings = self.config.settings(decision.memory.settings());
         let pin = decision.pin.as_ref().map(PinValue::bytes);
@@ -264,6 +285,8 @@ impl Plugin {
         host::edit_request_header(&self.config.bucket_header, bucket);
         let version = decision.version.as_ref().map(|name| &**name);
         host::edit_request_header(VERSION_HEADER, version);
+        let baggage = decision.baggage.as_ref().map(Vec::as_slice);
+        host::edit_request_header(baggage::HEADER, baggage);
         if let Some(line) = &decision.cookie {
             host::edit_request_header("cookie", Edit::Set(line));
         }

@@ -65,6 +65,13 @@ pub(super) trait Fields: Sized {
         read: impl FnOnce(&mut Self) -> T,
     ) -> Option<T>;
 
+    /// Like [`Fields::mapping`]; `null` and an absent one are `None`.
+    fn mapping_if_given<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T>;
+
     /// Reports the field `name`, whose value is `value`, if that is a case in which
     /// another field has to have a certain value and has not.
     fn need(&mut self, name: &'static str, value: &str, case: Case, needed: Needed);

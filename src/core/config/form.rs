@@ -135,6 +135,24 @@ impl Form for RolloutName {
     }
 }
 
+/// The key of a member of baggage: characters that no agent encodes.
+pub(super) struct BaggageKey;
+
+impl Form for BaggageKey {
+    const WORDS: &'static str =
+        "a baggage key (lowercase letters, digits and -._, 1 to 64 characters)";
+    const BYTES: RangeInclusive<usize> = 1..=64;
+
+    fn fits(key: &str) -> bool {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+        key.bytes().all(inner)
+    }
+
+    fn pattern() -> String {
+        "^[0-9a-z._-]+$".to_owned()
+    }
+}
+
 /// What users are dealt by.
 pub(super) struct Salt;
 

@@ -17,6 +17,7 @@ mod reader;
 pub mod schema;
 pub(super) mod tree;
 
+use super::baggage;
 use super::cookie::Finder;
 use super::role::Setting;
 use super::rollouts::{Place, Rollouts, Scope};
@@ -49,6 +50,8 @@ pub struct Config {
     pub bucket_header: Box<str>,
     /// The response header in which Envoy says which way the request went.
     pub route_header: Box<str>,
+    /// What proxies pass on in the baggage; `None`: nothing.
+    pub baggage: Option<baggage::Keys>,
     /// The rollouts that need other settings than the rest, by host and path.
     pub rollouts: Rollouts,
     /// The settings where no rollout fits.
@@ -282,6 +285,7 @@ fn read_config<F: Fields>(fields: &mut F) -> Config {
         ("bucketHeader", &*bucket_header),
         ("routeHeader", &*route_header),
     ];
+    let baggage = fields.mapping_if_given("baggage", read_baggage);
     let mesh = read_settings(fields, None, &proxies);
     let mut rollouts = Rollouts::default();
     let mut of_rollouts = Vec::new();
@@ -321,10 +325,27 @@ fn read_config<F: Fields>(fields: &mut F) -> Config {
         routes,
         bucket_header,
         route_header,
+        baggage,
         rollouts,
         mesh,
         of_rollouts,
     }
+}
+
+fn read_baggage<F: Fields>(fields: &mut F) -> baggage::Keys {
+    let key = |fields: &mut F, name, default: &str| {
+        fields.get_or(name, Some(default.into()), OrNull(form::BaggageKey))
+    };
+    let keys = baggage::Keys {
+        pin: key(fields, "pin", "bluegreen-pin"),
+        bucket: key(fields, "bucket", "bluegreen-bucket"),
+    };
+    let claims = [
+        ("pin", keys.pin.as_deref()),
+        ("bucket", keys.bucket.as_deref()),
+    ];
+    report_taken(fields, &claims, &["pin", "bucket"]);
+    keys
 }
 
 /// Reads what mesh and rollouts both have. What a rollout does not say is `of_mesh`'s.

@@ -267,6 +267,17 @@ impl Fields for Reader {
         }
     }
 
+    fn mapping_if_given<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        match self.take(name) {
+            None | Some(Tree::Null) => None,
+            Some(tree) => Some(self.inside(tree, self.path_of(name), read)),
+        }
+    }
+
     fn need(&mut self, name: &'static str, value: &str, case: Case, needed: Needed) {
         if case.has(value) && !needed.met {
             let found = match case {

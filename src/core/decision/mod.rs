@@ -3,6 +3,7 @@
 //! Both take all headers of a message, and return what to write. Where routes state their
 //! weights in their names, [`route()`] tells before whether a request takes part.
 
+mod chain;
 mod named;
 mod pinned;
 mod request;
@@ -10,6 +11,7 @@ mod response;
 mod signed;
 mod user;
 
+pub use chain::of_others;
 pub use named::{NamedRequest, route};
 pub use pinned::PinValue;
 pub use request::{RequestDecision, request};
@@ -19,6 +21,7 @@ use super::host::ServiceNames;
 use super::identity::CookieId;
 use super::metrics::{Reason, Reasons, Source};
 use super::pin::PinName;
+use super::pin_list::PinList;
 use super::rollouts::Place;
 use super::signed_pin::Pinned;
 
@@ -76,6 +79,8 @@ pub struct Memory {
     source: Source,
     /// The version that the request is pinned to.
     pinned: Option<PinName>,
+    /// The versions that services behind this proxy are pinned to.
+    list: Option<PinList>,
     /// What that was proved by, where pins have to be signed.
     signed: Option<Pinned>,
     /// What did not count in the request.
@@ -92,6 +97,11 @@ impl Memory {
     #[must_use]
     pub fn settings(&self) -> Option<Place> {
         self.settings
+    }
+
+    /// Returns whether a pin may have changed the response.
+    fn has_pin(&self) -> bool {
+        self.pinned.is_some() || self.list.is_some()
     }
 
     /// Returns who pins, for a log, where pins have to be signed.
@@ -124,7 +134,7 @@ impl Stranger {
 /// What becomes of the pin cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PinCookie {
-    /// It remembers the version that the request is pinned to.
+    /// It remembers what the request is pinned to.
     Remember,
     /// It is cleared.
     Clear,

@@ -2,13 +2,14 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use bluegreen::core::baggage::{Baggage, Members};
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config::{self, Config, IdentityCookie};
 use bluegreen::core::decision::{self, Caller, Edit, NamedRequest};
 use bluegreen::core::headers::{self, Headers};
 use bluegreen::core::host::ServiceNames;
 use bluegreen::core::named_routes::NamedRoutes;
-use bluegreen::core::pin::PinName;
+use bluegreen::core::pin::{PinName, PinRequest};
 use bluegreen::core::properties::Properties;
 use bluegreen::core::route_name::RouteName;
 use bluegreen::core::signed_pin::{Checker, Verifier};
@@ -29,6 +30,7 @@ struct Message {
     pin: Option<Vec<u8>>,
     bucket: Option<Vec<u8>>,
     user: Option<Vec<u8>>,
+    baggage: Vec<Vec<u8>>,
     cookies: Vec<Vec<u8>>,
     /// What the host gives in the place of the headers above.
     odd_headers: Option<Vec<u8>>,
@@ -72,6 +74,8 @@ fn configs() -> Vec<Config> {
         format!(r#"{{"pin": {{"query": "p"}}, "identity": {{"header": "x-user-id", "first": "cookie"}}, {scoped}}}"#),
         r#"{"pin": null, "tag": {"when": "never"}}"#.to_owned(),
         r#"{"identity": {"cookie": null}, "tag": {"when": "pinned"}}"#.to_owned(),
+        r#"{"baggage": {}, "pin": {"query": "p"}}"#.to_owned(),
+        r#"{"baggage": {"bucket": null}, "identity": {"header": "x-user-id"}}"#.to_owned(),
         r#"{"identity": {"cookie": {"mint": false}}, "pin": {"query": "p", "cookie": {"domain": "a.example"}}}"#.to_owned(),
         format!(r#"{{"pin": {{"query": "p", "revoked": ["a"], "keys": [{{"name": "a", "publicKey": "{PEM}", "subjects": ["b"]}}, {{"name": "b", "publicKey": "{PEM}"}}]}}, {scoped}}}"#),
     ]
@@ -90,6 +94,7 @@ impl Message {
             return odd.clone();
         }
         let cookies = self.cookies.iter().map(|line| ("cookie", Some(line)));
+        let baggage = self.baggage.iter().map(|line| ("baggage", Some(line)));
         serialized(
             [
                 (":authority", self.authority.as_ref()),
@@ -101,7 +106,8 @@ impl Message {
                 ("x-bluegreen-version", self.version.as_ref()),
             ]
             .into_iter()
-            .chain(cookies),
+            .chain(cookies)
+            .chain(baggage),
         )
     }
 
@@ -172,7 +178,8 @@ fuzz_target!(|message: Message| {
     let settings = config.settings(request.memory.settings());
 
     if let Edit::Set(value) = request.pin {
-        assert!(PinName::new(value.bytes()).is_some(), "{value:?}");
+        let is_pin = !matches!(PinRequest::of(value.bytes()), PinRequest::Malformed);
+        assert!(is_pin, "{value:?}");
         assert!(settings.pin.is_some());
     }
     if let Edit::Add(bucket) | Edit::Set(bucket) = request.bucket {
@@ -183,6 +190,31 @@ fuzz_target!(|message: Message| {
     }
     if let Edit::Add(version) | Edit::Set(version) = &request.version {
         assert!(PinName::fits(version), "{version:?}");
+    }
+    match (&config.baggage, &request.baggage) {
+        (None, baggage) => assert_eq!(*baggage, Edit::Keep, "it is off"),
+        (Some(keys), Edit::Add(line) | Edit::Set(line)) => {
+            let fields = [("baggage", line.as_slice())];
+            let again = headers::serialized(&fields);
+            let again = Headers::new(again.as_slice().into());
+            let baggage = Baggage::read(keys, &again);
+            let ours = baggage.ours;
+            assert_eq!(baggage.with(ours).edit, Edit::Keep, "one of each at most");
+            if message.is_gateway {
+                let bucket = ours.bucket.map(Bucket::parse);
+                assert!(bucket.is_none_or(|bucket| bucket.is_some()), "{line:?}");
+                let pin = ours.pin.map(PinRequest::of_token);
+                assert!(pin != Some(PinRequest::Malformed), "{line:?}");
+            }
+        }
+        (Some(keys), Edit::Keep | Edit::Remove) if message.is_gateway => {
+            let is_kept = request.baggage == Edit::Keep;
+            let ours = Baggage::read(keys, &headers).ours;
+            let is_clean = ours.pin.is_none() && ours.bucket.is_none();
+            let says_the_same = Baggage::read(keys, &headers).with(Members { ..ours }).edit == Edit::Keep;
+            assert!(!is_kept || is_clean || says_the_same);
+        }
+        _ => {}
     }
     let mints = matches!(settings.identity.cookie, Some(IdentityCookie::Minted(_)));
     if let Some(line) = &request.cookie {

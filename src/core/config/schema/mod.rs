@@ -35,11 +35,11 @@ pub fn plugin_config() -> serde_json::Result<String> {
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// What the filter refuses and no schema can.
-const UNSAID: &str = "The filter refuses more than this schema can: a header or a cookie that \
-                      two fields name, two rollouts with the same host and path prefix, two keys \
-                      of one name, a key that is none or of another kind or size, a field that \
-                      is given twice, and a salt of more bytes than characters that is \
-                      longer than 256 bytes.";
+const UNSAID: &str = "The filter refuses more than this schema can: a header, a cookie or a \
+                      key of baggage that two fields name, two rollouts with the same host and \
+                      path prefix, two keys of one name, a key that is none or of another kind \
+                      or size, a field that is given twice, and a salt of more bytes than \
+                      characters that is longer than 256 bytes.";
 
 /// Writes down what is asked for. Every field is absent, so each value is the default.
 #[derive(Default)]
@@ -143,8 +143,15 @@ impl Fields for Describer {
     }
 
     fn get_or<C: Check>(&mut self, name: &'static str, default: C::Value, check: C) -> C::Value {
-        let written = Some(check.written(&default));
-        self.put(name, check.words(), written, check.schema());
+        let written = check.written(&default);
+        let mut schema = check.schema();
+        // As in `OrNull`: the default is of the first type.
+        if let Some((_, Tree::List(kinds))) = schema.first_mut()
+            && !matches!(written, Tree::Null)
+        {
+            kinds.reverse();
+        }
+        self.put(name, check.words(), Some(written), schema);
         default
     }
 
@@ -243,6 +250,19 @@ impl Fields for Describer {
         }
         self.put_mapping(name, inherited.is_some(), schema);
         Some(value)
+    }
+
+    fn mapping_if_given<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let (_, mut schema) = self.inside(self.path_of(name), read);
+        if let Some((_, kind)) = schema.first_mut() {
+            *kind = Tree::List(vec!["null".into(), "object".into()]);
+        }
+        self.put(name, None, Some(Tree::Null), schema);
+        None
     }
 
     fn need(&mut self, name: &'static str, _: &str, case: Case, needed: Needed) {

@@ -93,6 +93,27 @@ const TEXTS: &[Text] = &[
         examples: &[r#""x-bluegreen-route""#],
     },
     Text {
+        path: "baggage",
+        title: "The same version down the chain",
+        description: "Members of the request header baggage, which applications with an \
+                      OpenTelemetry agent pass on by themselves: gateways write them, clients \
+                      read and write them. null: off. Before you set it, apply \
+                      envoyfilter/baggage/, which removes strangers' members at gateways.",
+        examples: &["{}", r#"{"bucket": null}"#, "null"],
+    },
+    Text {
+        path: "baggage.pin",
+        title: "Key of the pin",
+        description: "The key of the member that carries a pin. null: none does.",
+        examples: &[r#""bluegreen-pin""#, "null"],
+    },
+    Text {
+        path: "baggage.bucket",
+        title: "Key of the bucket",
+        description: "The key of the member that carries a bucket. null: none does.",
+        examples: &[r#""bluegreen-bucket""#, "null"],
+    },
+    Text {
         path: "identity",
         title: "Who a user is",
         description: "The header, if it is configured, there and not empty; else the cookie; \
