@@ -118,8 +118,15 @@ fn keep_exports(module: &mut Module) -> Result<(), Box<dyn Error>> {
 /// used, with all that they use in their turn: a twentieth of the module. But only the
 /// SDK's callbacks call them, and these are gone.
 fn empty_what_only_their_callbacks_call(module: &mut Module) {
+    /// As Rust before 1.96 names them, `proxy_wasm::traits::Context::on_done`.
     const METHODS: &str = "proxy_wasm::traits::";
-    let is_method = |name: &str| plain(name).starts_with(METHODS);
+    /// As it names them since, `<TYPE as proxy_wasm::traits::Context>::on_done`. The filter
+    /// has no types of these traits, so that all of them are the SDK's.
+    const OF_TYPES: &str = " as proxy_wasm::traits::";
+    let is_method = |name: &str| {
+        let name = plain(name);
+        name.starts_with(METHODS) || name.starts_with('<') && name.contains(OF_TYPES)
+    };
     let all: Vec<_> = module
         .funcs
         .iter_local()
