@@ -381,7 +381,7 @@ mod tests {
         fn count(&mut self, header: &str, source: Source, status: &str, reasons: &[Reason]) {
             let mut rejected = Reasons::default();
             reasons.iter().for_each(|reason| rejected.add(*reason));
-            let target = Route::of_header(header.as_bytes()).target;
+            let target = Route::of_header(header.as_bytes()).unwrap().target;
             let code = Code::of_status(Some(status.as_bytes()));
             let counted = self.targets.know(target).counted(source, code, rejected);
             let mut ids = Vec::new();

@@ -22,22 +22,23 @@ pub struct Route<'h> {
 }
 
 impl<'h> Route<'h> {
-    /// Returns the route that a route header tells of. What is missing in it, or is
-    /// Envoy's `-` for nothing, is not known.
+    /// Returns the route that a route header tells of. What is Envoy's `-` for nothing, or
+    /// the third word if it is missing, is not known. `None` for one word: Envoy writes two
+    /// or more, so an upstream has a header of this name on a route that takes no part.
     #[must_use]
-    pub fn of_header(value: &'h [u8]) -> Self {
+    pub fn of_header(value: &'h [u8]) -> Option<Self> {
         // Nearly all begin so.
         if let Some(target) = value.strip_prefix(b"via_upstream ") {
-            return Self {
+            return Some(Self {
                 answered: true,
                 target: Target(target),
-            };
+            });
         }
-        let (details, target) = split_at_space(value);
-        Self {
-            answered: details == VIA_UPSTREAM,
-            target: Target(target),
-        }
+        let (_, target) = value.split_at_checked(memchr::memchr(b' ', value)?)?;
+        Some(Self {
+            answered: false,
+            target: Target(target.strip_prefix(b" ")?),
+        })
     }
 }
 
@@ -113,7 +114,7 @@ mod tests {
     const CONFIG: &str = "/apis/networking.istio.io/v1/namespaces/ns/virtual-service/web";
 
     fn names(header: &str) -> (bool, Option<String>, Option<String>) {
-        let route = Route::of_header(header.as_bytes());
+        let route = Route::of_header(header.as_bytes()).expect(header);
         let version = route.target.version().map(|v| v.name().to_owned());
         (route.answered, route.target.rollout(), version)
     }
@@ -155,9 +156,8 @@ mod tests {
                 some("web.ns", ""),
             ),
             ("direct_response - -".to_owned(), false, some("", "")),
-            ("via_upstream".to_owned(), true, some("", "")),
+            ("via_upstream ".to_owned(), true, some("", "")),
             ("via_upstream_ - -".to_owned(), false, some("", "")),
-            (String::new(), false, some("", "")),
             (
                 "via_upstream inbound|8080|| /namespaces/ns/other-kind/web".to_owned(),
                 true,
@@ -170,6 +170,13 @@ mod tests {
     }
 
     #[test]
+    fn one_word_is_no_route_header() {
+        for header in ["", "docs", "via_upstream"] {
+            assert_eq!(Route::of_header(header.as_bytes()), None, "{header}");
+        }
+    }
+
+    #[test]
     fn what_could_not_stand_in_a_metric_is_no_name() {
         for odd in ["a b", "a;.;b", "\u{fc}", &"x".repeat(508)] {
             assert_eq!(name(odd.as_bytes()), None, "{odd}");
@@ -177,6 +184,7 @@ mod tests {
         assert_eq!(name("x".repeat(507).as_bytes()).unwrap().len(), 507);
         assert_eq!(
             Route::of_header(b"via_upstream \xff|\xff|\xff|\xff /\xff")
+                .unwrap()
                 .target
                 .rollout(),
             None

@@ -64,7 +64,7 @@ pub(crate) fn counter_names() -> BTreeSet<String> {
     for (source, _) in SOURCES {
         for status in ["101", "200", "302", "404", "503"] {
             let code = Code::of_status(Some(status.as_bytes()));
-            let target = targets.know(Route::of_header(ROUTE).target);
+            let target = targets.know(Route::of_header(ROUTE).expect("two words").target);
             counters.each(&target.counted(source, code, rejected), &mut names, |_| {});
         }
     }

@@ -47,7 +47,7 @@ pub fn response<'r>(
     let [proof, tag, status] = headers.first_of([proof, &settings.tag.header, ":status"]);
     let code = Code::of_status(status.first);
     let (answered, target) = match &memory.named {
-        None => of_marked(proof.first?, targets),
+        None => of_marked(proof.first?, targets)?,
         Some(asked) => {
             let is_proved = proof.first.is_some() || tag.first.is_some();
             of_named(asked, is_proved, properties, targets)
@@ -97,10 +97,11 @@ pub fn response<'r>(
 /// own, and on no other. Istio can switch it off.
 const UPSTREAM_TIME: &str = "x-envoy-upstream-service-time";
 
-/// Returns whether an upstream answered, and where the request went, by the route header.
-fn of_marked<'r>(header: &[u8], targets: &'r mut Targets) -> (bool, &'r KnownTarget) {
-    let route = Route::of_header(header);
-    (route.answered, targets.know(route.target))
+/// Returns whether an upstream answered, and where the request went, by the route header;
+/// `None` where it is not Envoy's.
+fn of_marked<'r>(header: &[u8], targets: &'r mut Targets) -> Option<(bool, &'r KnownTarget)> {
+    let route = Route::of_header(header)?;
+    Some((route.answered, targets.know(route.target)))
 }
 
 /// Returns the same of a request whose route states weights; `is_proved`: the headers
