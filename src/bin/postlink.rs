@@ -80,8 +80,13 @@ fn main() -> ExitCode {
 fn run(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
     let linked = fs::read(input)?;
     let mut module = ModuleConfig::new().parse(&linked)?;
+    let replaced = EXPORTS.iter().filter(|(host, ours)| host != ours);
+    let has_export = |name: &str| module.exports.iter().any(|export| export.name == name);
+    let has_ours = { replaced }.all(|(_, ours)| has_export(ours));
     keep_exports(&mut module)?;
-    empty_what_only_their_callbacks_call(&mut module);
+    if has_ours {
+        empty_what_only_their_callbacks_call(&mut module);
+    }
     // Twice: what only a dropped callback imports is gone and needs no refusal.
     passes::gc::run(&mut module);
     refuse_imports(&mut module)?;
@@ -116,7 +121,7 @@ fn keep_exports(module: &mut Module) -> Result<(), Box<dyn Error>> {
 
 /// Empties the default methods of the SDK's traits. They stand in vtables, so they look
 /// used, with all that they use in their turn: a twentieth of the module. But only the
-/// SDK's callbacks call them, and these are gone.
+/// SDK's callbacks call them, and these are gone where ours are in their place.
 fn empty_what_only_their_callbacks_call(module: &mut Module) {
     /// As Rust before 1.96 names them, `proxy_wasm::traits::Context::on_done`.
     const METHODS: &str = "proxy_wasm::traits::";

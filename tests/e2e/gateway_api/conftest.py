@@ -16,6 +16,8 @@ def gateway_api(labelled: None) -> Iterator[None]:
         if HTTP_ROUTE not in cluster.kubectl("get", "crd", "-o", "name"):
             later.callback(cluster.kubectl, "delete", *crds(STANDARD))
             cluster.kubectl("apply", "--server-side", *crds(STANDARD))
+            # One that has seen these kinds come and go does not make its classes again.
+            cluster.restart(cluster.SYSTEM, "istiod")
         later.callback(remove_store)
         cluster.until(
             "istiod has its GatewayClass",
