@@ -23,6 +23,7 @@ use super::set_cookie::{Attributes, SameSite, Secure, SetCookie};
 use check::{Choice, Flag, OrNull, Whole};
 use error::Problem;
 pub use error::{ConfigError, ConfigErrors};
+pub use fields::join;
 use fields::{Case, Fields, Needed};
 use header::{IdentityHeader, WrittenHeader};
 use reader::Reader;
