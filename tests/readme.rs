@@ -47,8 +47,9 @@ fn pages() -> Vec<String> {
 }
 
 /// The pages that the second edition's users read first: they say what the code does.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "README.md",
+    "docs/cli.md",
     "docs/compatibility.md",
     "docs/configuration.md",
     "docs/controllers.md",
