@@ -219,6 +219,10 @@ bench: .bench-ready ## Cost per request, into benches/RESULTS.md (or of some CAS
 	@$(bin)/python benches/run.py $(if $(CASES),--cases $(CASES)) \
 	  $(if $(ANNOTATE),--annotate)
 
+.PHONY: bench-cli
+bench-cli: cli ## Ten million users simulated: the seconds of a core
+	@python3 benches/simulate.py
+
 .PHONY: bench-quick
 bench-quick: .bench-ready ## The main rows only, on the screen
 	@$(bin)/python benches/run.py --quick

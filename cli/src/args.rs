@@ -2,6 +2,7 @@
 
 use crate::bucket::BucketArgs;
 use crate::explain::ExplainArgs;
+use crate::simulate::SimulateArgs;
 use clap::{Parser, Subcommand};
 
 /// Checks, explains and simulates blue/green routes of bluegreen.
@@ -25,6 +26,8 @@ pub struct Args {
 pub enum Command {
     /// Say step by step what becomes of a request
     Explain(Box<ExplainArgs>),
+    /// Say who is where at each step of a ramp, and who moves
+    Simulate(SimulateArgs),
     /// Say the buckets of users on a host
     Bucket(BucketArgs),
     /// Print the JSON Schema of a pluginConfig

@@ -10,6 +10,7 @@ mod generate;
 pub mod mesh;
 mod plugin;
 mod screen;
+pub mod simulate;
 pub mod yaml;
 
 use args::{Args, Command};
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
     };
     let end = match &args.command {
         Command::Explain(args) => explain::run(args),
+        Command::Simulate(args) => simulate::run(args),
         Command::Bucket(args) => bucket::run(args),
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(*shell),

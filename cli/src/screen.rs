@@ -33,6 +33,9 @@ pub(crate) fn error(why: &str) {
     eprintln!("{} {why}", styled(RED, "bluegreen:"));
 }
 
+/// What may be wrong.
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+
 /// Returns bytes as text that no terminal stumbles over.
 pub(crate) fn shown(bytes: &[u8]) -> String {
     const LONGEST: usize = 48;

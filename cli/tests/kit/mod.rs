@@ -21,6 +21,7 @@ pub(crate) fn bash(folder: &Path, script: &str) -> Command {
     bash
 }
 
+#[allow(dead_code, reason = "not all tests show something")]
 /// Whether what is shown is to be written anew: `WRITE=1 make test-cli`.
 pub(crate) fn writes() -> bool {
     std::env::var_os("WRITE").is_some()
