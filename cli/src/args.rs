@@ -1,6 +1,7 @@
 //! The arguments of the command.
 
 use crate::bucket::BucketArgs;
+use crate::check::CheckArgs;
 use crate::explain::ExplainArgs;
 use crate::simulate::SimulateArgs;
 use clap::{Parser, Subcommand};
@@ -24,6 +25,8 @@ pub struct Args {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say what is wrong with manifests, and what to write
+    Check(CheckArgs),
     /// Say step by step what becomes of a request
     Explain(Box<ExplainArgs>),
     /// Say who is where at each step of a ramp, and who moves

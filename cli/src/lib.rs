@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod bucket;
+pub mod check;
 pub mod explain;
 pub mod files;
 mod generate;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         }
     };
     let end = match &args.command {
+        Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Bucket(args) => bucket::run(args),

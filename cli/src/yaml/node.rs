@@ -53,6 +53,13 @@ impl Node {
         }
     }
 
+    /// Returns where a mapping begins: its first key; of anything else its whole place.
+    #[must_use]
+    pub fn head(&self) -> Range<usize> {
+        let first = self.entries().first();
+        first.map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
+    }
+
     /// Returns the items of a list; none of anything else.
     #[must_use]
     pub fn items(&self) -> &[Rc<Node>] {

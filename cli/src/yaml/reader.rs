@@ -117,10 +117,15 @@ impl<'t> Reader<'t> {
         while let Some(event) = self.parser.next_event() {
             let (event, span) = event.map_err(|error| {
                 let at = self.places.byte(error.marker().index());
-                YamlError {
-                    what: error.info().to_owned(),
-                    span: at..at,
-                }
+                // The parser's own limit, which it meets before the first value.
+                let is_deep = error.info().contains("recursion limit");
+                let what = if is_deep {
+                    too_deep()
+                } else {
+                    error.info().to_owned()
+                };
+                let span = at..at;
+                YamlError { what, span }
             })?;
             let span = self.places.span(span);
             self.take(event, span)?;
@@ -159,7 +164,7 @@ impl<'t> Reader<'t> {
 
     fn open(&mut self, span: Range<usize>, anchor: usize, kind: Opened) -> Result<(), YamlError> {
         if self.open.len() >= DEEPEST {
-            let what = format!("deeper than {DEEPEST} values in each other");
+            let what = too_deep();
             return Err(YamlError { what, span });
         }
         self.open.push(Open {
@@ -225,6 +230,10 @@ impl<'t> Reader<'t> {
         }
         Ok(())
     }
+}
+
+fn too_deep() -> String {
+    format!("deeper than {DEEPEST} values in each other")
 }
 
 /// Returns a key as JSON has it: a text.
