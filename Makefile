@@ -158,6 +158,7 @@ fuzz: .need-fuzz ## Coverage-guided fuzzing of requests and configurations
 
 .PHONY: test-envoy
 test-envoy: .need-test-envoy build $(venv)/.installed $(envoys) ## Scenarios, updates under load on the oldest and newest Envoy
+	@$(logged) cli-debug cargo build $(cli)
 	@$(tested) test-envoy $(pytest) tests/envoy
 
 .PHONY: test-browser

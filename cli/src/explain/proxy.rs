@@ -164,6 +164,18 @@ impl<'r> Proxy<'r> {
         &self.config
     }
 
+    /// Returns the hosts that there are routes for.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<&'r str> {
+        let mut hosts: Vec<&str> = Vec::new();
+        for host in self.routes.all().iter().flat_map(|route| &route.hosts) {
+            if !hosts.contains(&&**host) {
+                hosts.push(host);
+            }
+        }
+        hosts
+    }
+
     /// Returns what becomes of a request. `random` is what a new identity is made of.
     pub fn request(&mut self, request: Headers, random: u64) -> Request<'r> {
         let found = self.routes.find(&request, &self.side);

@@ -153,7 +153,8 @@ fn route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
             Side::Gateway => "of a gateway",
             Side::Caller(_) => "of the mesh",
         };
-        return format!("none {whose} fits: Envoy answers 404");
+        let hosts = proxy.hosts().join(", ");
+        return format!("none {whose} fits: Envoy answers 404. There are some for {hosts}");
     };
     match sent.found {
         Some(found) if found.name != route.name => {
@@ -315,6 +316,12 @@ fn pin(settings: &Settings, sent: &Request<'_>) -> String {
     }
 }
 
+/// Whether the name of the route states its weights.
+fn is_stated(sent: &Request<'_>) -> bool {
+    let name = sent.found.map_or("", |route| &route.name);
+    matches!(RouteName::of(name.as_bytes()), RouteName::States(_))
+}
+
 fn version(sent: &Request<'_>) -> String {
     let Some(route) = sent.route else {
         return "none".to_owned();
@@ -337,6 +344,8 @@ fn version(sent: &Request<'_>) -> String {
         {
             format!("{version}, by the pin")
         }
+        // The filter has picked, and asks for the version.
+        (Picked::Only(_), _) if is_stated(sent) => format!("{version}, by the bucket"),
         (Picked::Only(_), _) => version.to_owned(),
         (Picked::Bucket(_), _) => format!("{version}, by the bucket"),
         (Picked::Chance(_), _) => format!("by chance; if it is {version}:"),
