@@ -24,6 +24,7 @@ pub struct File {
     pub objects: Vec<Rc<Node>>,
     /// What is no YAML in it.
     pub errors: Vec<YamlError>,
+    is_ascii: bool,
     /// The byte of each line.
     lines: Vec<u32>,
 }
@@ -68,6 +69,7 @@ impl File {
         let breaks = text.match_indices('\n');
         let breaks = breaks.filter_map(|(at, _)| u32::try_from(at + 1).ok());
         new.lines = std::iter::once(0).chain(breaks).collect();
+        new.is_ascii = text.is_ascii();
         new.text = text;
         new
     }
@@ -105,8 +107,13 @@ impl File {
         let line = self.lines.partition_point(|start| *start as usize <= byte);
         let start = line.checked_sub(1).and_then(|at| self.lines.get(at));
         let start = start.map_or(0, |start| *start as usize);
-        let before = self.text.get(start..byte).unwrap_or_default();
-        (line, before.chars().count() + 1)
+        let column = if self.is_ascii {
+            byte.saturating_sub(start)
+        } else {
+            let before = self.text.get(start..byte).unwrap_or_default();
+            before.chars().count()
+        };
+        (line, column + 1)
     }
 
     /// Returns where a byte stands, as in `routes.yaml:21`.

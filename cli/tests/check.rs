@@ -311,3 +311,73 @@ fn many_documents_are_read_in_bounded_memory() {
         "{text}{error}"
     );
 }
+
+/// No text makes the command stop: bytes of what the project ships and of the table are
+/// changed, doubled and left out, four thousand times.
+#[test]
+fn no_text_stops_it() {
+    let mut texts: Vec<String> = rows().into_iter().map(|row| row.bad).collect();
+    for file in [
+        "envoyfilter/plugins.yaml",
+        "examples/blue-green/istio/virtual-service-70-30.yaml",
+        "examples/gateway-api/routes/versions.yaml",
+        "examples/argo-rollouts/rollout.yaml",
+    ] {
+        texts.push(fs::read_to_string(root().join(file)).expect(file));
+    }
+    let mut state = 0x5eed_u64;
+    let mut random = |below: usize| {
+        // xorshift64 (Marsaglia, 2003)
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below.max(1)).expect("64 bits")).expect("64 bits")
+    };
+    let bits = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        "-",
+        "\n",
+        "\n---\n",
+        "&a",
+        "*a",
+        "<<: *a\n",
+        "|\n",
+        ">-\n",
+        "\"",
+        "'",
+        "#",
+        "\t",
+        "ü",
+        "null",
+        "bluegreen",
+    ];
+    let (mut broken, mut found) = (0, 0);
+    for _ in 0..4000 {
+        let mut text: Vec<char> = texts[random(texts.len())].chars().collect();
+        for _ in 0..=random(6) {
+            let at = random(text.len());
+            match random(3) {
+                0 => drop(text.splice(at..at, bits[random(bits.len())].chars())),
+                1 => drop(text.drain(at..(at + random(30)).min(text.len()))),
+                _ => {
+                    let part: Vec<char> = text[at..(at + random(80)).min(text.len())].to_vec();
+                    text.splice(at..at, part);
+                }
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let file = File::of_text("file.yaml", text.clone());
+        broken += usize::from(!file.errors.is_empty());
+        let files = [file];
+        for finding in findings(&files, &[]) {
+            let span = finding.place.span;
+            assert!(text.get(span.clone()).is_some(), "{span:?} of {text}");
+            found += 1;
+        }
+    }
+    assert!(broken > 100 && found > 1000, "{broken} {found}");
+}

@@ -1,9 +1,10 @@
-//! The commands of docs/cli.md print what stands below them. `WRITE=1` writes it anew.
+//! The commands of the pages print what stands below them. `WRITE=1` writes it anew.
 
 mod kit;
 
 use kit::{bash, root, writes};
 use std::fs;
+use std::path::Path;
 
 const MARK: &str = "<!-- run by: cli/tests/pages.rs -->\n```console\n";
 
@@ -26,7 +27,7 @@ fn commands(block: &str) -> Vec<(String, String)> {
 
 /// What the commands of a block print, below each. They run one after the other in one
 /// folder.
-fn run(block: &str) -> String {
+fn run(folder: &Path, block: &str) -> String {
     let mut printed = String::new();
     let mut before = String::new();
     for (lines, _) in commands(block) {
@@ -34,7 +35,7 @@ fn run(block: &str) -> String {
             .lines()
             .map(|line| format!("{}\n", line.get(2..).expect("a command")))
             .collect();
-        let output = bash(&root(), &format!("{before}{script}"));
+        let output = bash(folder, &format!("{before}{script}"));
         let output = { output }.output().expect("bash");
         let text = [output.stdout, output.stderr].concat();
         printed += &lines;
@@ -46,33 +47,42 @@ fn run(block: &str) -> String {
     printed
 }
 
+/// The pages, the folders in which people run their commands, and how many blocks there
+/// are at least.
+const PAGES: [(&str, &str, usize); 2] = [
+    ("docs/cli.md", ".", 10),
+    ("examples/blue-green/README.md", "examples/blue-green", 2),
+];
+
 #[test]
-fn the_page_shows_what_the_commands_print() {
-    let path = root().join("docs/cli.md");
-    let page = fs::read_to_string(&path).expect("the page");
-    let mut parts = page.split(MARK);
-    let mut new = parts.next().expect("a beginning").to_owned();
-    let mut count = 0;
-    for part in parts {
-        let (block, rest) = part.split_once("```").expect("an end");
-        new += &format!("{MARK}{}```{rest}", run(block));
-        count += 1;
+fn the_pages_show_what_the_commands_print() {
+    for (page, folder, least) in PAGES {
+        let path = root().join(page);
+        let text = fs::read_to_string(&path).expect(page);
+        let mut parts = text.split(MARK);
+        let mut new = parts.next().expect("a beginning").to_owned();
+        let mut count = 0;
+        for part in parts {
+            let (block, rest) = part.split_once("```").expect("an end");
+            let printed = run(&root().join(folder), block);
+            for line in printed.lines() {
+                assert!(line.chars().count() <= 92, "too long: {line}");
+            }
+            new += &format!("{MARK}{printed}```{rest}");
+            count += 1;
+        }
+        assert!(count >= least, "{page}: {count} blocks");
+        if writes() {
+            fs::write(&path, &new).expect(page);
+        }
+        similar(page, &new, &text);
     }
-    if writes() {
-        fs::write(&path, &new).expect("the page");
-    }
-    assert!(count >= 5, "{count} blocks");
-    for line in new.lines() {
-        let of_table = line.starts_with('|');
-        assert!(of_table || line.chars().count() <= 100, "too long: {line}");
-    }
-    similar(&new, &page);
 }
 
 /// Says the first line that differs.
-fn similar(printed: &str, page: &str) {
+fn similar(name: &str, printed: &str, page: &str) {
     for (at, (one, other)) in printed.lines().zip(page.lines()).enumerate() {
-        assert_eq!(one, other, "line {}: printed, and shown", at + 1);
+        assert_eq!(one, other, "{name}:{}: printed, and shown", at + 1);
     }
     assert_eq!(printed.lines().count(), page.lines().count());
 }

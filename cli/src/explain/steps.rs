@@ -2,7 +2,7 @@
 
 use super::proxy::{Picked, Proxy, Request};
 use super::text;
-use crate::mesh::{Action, Headers, Route, Side, sum};
+use crate::mesh::{Action, Condition, Headers, Route, Side, sum};
 use crate::screen::{self, BOLD, DIM, shown, styled, wrapped};
 use bluegreen::core::config::Settings;
 use bluegreen::core::metrics::{REASONS, SOURCES, Source};
@@ -156,7 +156,7 @@ fn route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
         let hosts = proxy.hosts().join(", ");
         return format!("none {whose} fits: Envoy answers 404. There are some for {hosts}");
     };
-    match sent.found {
+    let mut text = match sent.found {
         Some(found) if found.name != route.name => {
             format!(
                 "{}, which \"{}\" was before the filter",
@@ -165,7 +165,13 @@ fn route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
             )
         }
         _ => named(route),
+    };
+    let conditions = route.matches.iter().flatten();
+    let unknown: Vec<&str> = conditions.filter_map(Condition::unknown).collect();
+    if !unknown.is_empty() {
+        let _ = write!(text, "; taken for met: {}", unknown.join(", "));
     }
+    text
 }
 
 fn off(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {

@@ -63,6 +63,16 @@ impl Text {
 }
 
 impl Condition {
+    /// Returns the words for what a request does not show, and is taken for met.
+    #[must_use]
+    pub fn unknown(&self) -> Option<&str> {
+        match self {
+            Self::Unknown(words) => Some(words),
+            Self::Not(other) => other.unknown(),
+            _ => None,
+        }
+    }
+
     /// Returns whether a request meets it on one side of the mesh.
     #[must_use]
     pub fn holds(&self, request: &Headers, side: &Side) -> bool {
@@ -94,7 +104,7 @@ impl Condition {
                 let value = pairs.find(|(key, _)| *key == name.as_bytes());
                 value.is_some_and(|(_, value)| text.fits(value, false))
             }
-            Self::Not(other) => !other.holds(request, side),
+            Self::Not(other) => other.unknown().is_some() || !other.holds(request, side),
             Self::Gateway(names) => {
                 let is_mesh = |name: &String| name == "mesh";
                 match side {

@@ -10,7 +10,7 @@ use crate::yaml::Node;
 use bluegreen::core::marked_routes::{MIRROR, PINS, WEIGHTED};
 
 /// Looks at a `Rollout` of Argo's.
-pub(super) fn rollout(checker: &mut Checker<'_>, object: Object<'_>) {
+pub(super) fn rollout<'f>(checker: &mut Checker<'f>, object: Object<'f>) {
     let Some(canary) = object.root.at(&["spec", "strategy", "canary"]) else {
         return;
     };
@@ -29,10 +29,10 @@ pub(super) fn rollout(checker: &mut Checker<'_>, object: Object<'_>) {
 }
 
 /// A `DestinationRule` whose subsets Argo deletes.
-fn subsets(checker: &mut Checker<'_>, object: Object<'_>, told: &Node) {
+fn subsets<'f>(checker: &mut Checker<'f>, object: Object<'f>, told: &'f Node) {
     let own = ["canarySubsetName", "stableSubsetName"].map(|key| told.text_at(&[key]));
-    for rule in checker.of_kind("DestinationRule") {
-        if Some(rule.name()) != told.text_at(&["name"]) || !rule.is_beside(object) {
+    for rule in checker.named("DestinationRule", told.text_at(&["name"])) {
+        if !rule.is_beside(object) {
             continue;
         }
         let subsets = rule.root.at(&["spec", "subsets"]);
@@ -61,7 +61,7 @@ fn subsets(checker: &mut Checker<'_>, object: Object<'_>, told: &Node) {
 }
 
 /// The routes whose weights Argo moves.
-fn routes(checker: &mut Checker<'_>, object: Object<'_>, told: &Node) {
+fn routes<'f>(checker: &mut Checker<'f>, object: Object<'f>, told: &'f Node) {
     let list = told.at(&["routes"]);
     let names: Vec<&Node> = list
         .map(Node::items)
@@ -69,8 +69,8 @@ fn routes(checker: &mut Checker<'_>, object: Object<'_>, told: &Node) {
         .iter()
         .map(|node| &**node)
         .collect();
-    for service in checker.of_kind("VirtualService") {
-        if Some(service.name()) != told.text_at(&["name"]) || !service.is_beside(object) {
+    for service in checker.named("VirtualService", told.text_at(&["name"])) {
+        if !service.is_beside(object) {
             continue;
         }
         let all = http(service.root);

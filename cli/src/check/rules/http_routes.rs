@@ -112,7 +112,7 @@ pub(super) fn rules(root: &Node) -> Vec<HttpRule<'_>> {
 }
 
 /// Looks at an `HTTPRoute`.
-pub(super) fn check(checker: &mut Checker<'_>, object: Object<'_>) {
+pub(super) fn check<'f>(checker: &mut Checker<'f>, object: Object<'f>) {
     let all = rules(object.root);
     for rule in all.iter().filter(|rule| WEIGHTED.contains(&rule.name)) {
         let said = Said {
@@ -191,7 +191,7 @@ fn names(checker: &mut Checker<'_>, object: Object<'_>, all: &[HttpRule<'_>]) {
 }
 
 /// What the policy bluegreen-named-warnings says.
-fn warned(checker: &mut Checker<'_>, object: Object<'_>, all: &[HttpRule<'_>]) {
+fn warned<'f>(checker: &mut Checker<'f>, object: Object<'f>, all: &[HttpRule<'f>]) {
     for rule in all {
         let is_like_ours = rule.name.starts_with("bluegreen") && !rule.is_named();
         if is_like_ours && !WEIGHTED.contains(&rule.name) {
@@ -276,7 +276,7 @@ fn warned(checker: &mut Checker<'_>, object: Object<'_>, all: &[HttpRule<'_>]) {
 
 /// Compares the named rules with those of before: they match the same requests, and have a
 /// backend in common.
-fn compare(checker: &mut Checker<'_>, object: Object<'_>, named: &[HttpRule<'_>]) {
+fn compare<'f>(checker: &mut Checker<'f>, object: Object<'f>, named: &[HttpRule<'f>]) {
     let before = checker.before(object).map(rules).unwrap_or_default();
     let pairs = named.iter().filter_map(|now| {
         let is_same = |old: &&HttpRule<'_>| {

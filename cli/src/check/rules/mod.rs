@@ -15,13 +15,17 @@ use super::finding::{Finding, Place, Rule};
 use crate::files::File;
 use crate::yaml::Node;
 use bluegreen::core::config::{self, DEFAULT_PIN_HEADER};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// The objects of all files, and what was found in them.
 pub(super) struct Checker<'f> {
     pub(super) files: &'f [File],
+    objects: Vec<Object<'f>>,
+    /// The objects by kind and name.
+    by_name: Index<'f>,
     /// What is in the cluster now, where somebody says it.
-    before: &'f [File],
+    before: Index<'f>,
     /// The header that pins, in lower case.
     pin: String,
     pub(super) findings: Vec<Finding>,
@@ -86,9 +90,12 @@ impl<'f> Object<'f> {
 
 impl<'f> Checker<'f> {
     pub(super) fn new(files: &'f [File], before: &'f [File]) -> Self {
+        let objects = objects(files);
         let mut new = Self {
+            by_name: index(&objects),
+            before: index(&self::objects(before)),
+            objects,
             files,
-            before,
             pin: DEFAULT_PIN_HEADER.to_owned(),
             findings: Vec::new(),
         };
@@ -105,14 +112,14 @@ impl<'f> Checker<'f> {
                 self.findings.push(Finding {
                     rule: &YAML,
                     place: Place::new(at, error.span.clone()),
-                    what: format!("is no YAML: {}", error.what),
+                    what: format!("cannot be read: {}", error.what),
                     why: "What is wrong here hides the rest of this document.".to_owned(),
                     write: templates_hint(&file.text, error.span.start),
                     also: Vec::new(),
                 });
             }
         }
-        for object in self.objects() {
+        for object in self.objects.clone() {
             match object.kind() {
                 "WasmPlugin" | "TrafficExtension" => {
                     plugin_config::check(self, object);
@@ -133,36 +140,27 @@ impl<'f> Checker<'f> {
         self.findings.dedup();
     }
 
-    fn objects(&self) -> Vec<Object<'f>> {
-        let files = self.files.iter().enumerate();
-        let objects = files.flat_map(|(file, of)| {
-            let roots = of.objects.iter();
-            roots.map(move |root| Object { file, root })
-        });
-        objects.collect()
+    fn of_kind(&self, kind: &str) -> Vec<Object<'f>> {
+        let all = self.objects.iter().copied();
+        all.filter(|object| object.kind() == kind).collect()
     }
 
-    fn of_kind(&self, kind: &str) -> Vec<Object<'f>> {
-        let mut all = self.objects();
-        all.retain(|object| object.kind() == kind);
-        all
+    /// Returns the objects of a kind with a name, of any namespace.
+    fn named(&self, kind: &'f str, name: Option<&'f str>) -> Vec<Object<'f>> {
+        let found = name.and_then(|name| self.by_name.get(&(kind, name)));
+        found.cloned().unwrap_or_default()
     }
 
     /// Returns what an object was before.
     fn before(&self, object: Object<'f>) -> Option<&'f Node> {
-        let mut all = self.before.iter().flat_map(|file| &file.objects);
-        let found = all.find(|root| {
-            let before = Object { file: 0, root };
-            before.kind() == object.kind()
-                && before.name() == object.name()
-                && before.is_beside(object)
-        });
-        found.map(|root| &**root)
+        let all = self.before.get(&(object.kind(), object.name()))?;
+        let found = all.iter().find(|before| before.is_beside(object));
+        found.map(|before| before.root)
     }
 
     /// Returns the pin header of the plugins of the files.
     fn pin_of_plugins(&self) -> Option<String> {
-        self.objects().into_iter().find_map(|object| {
+        self.objects.iter().find_map(|object| {
             let config = crate::plugin::wasm(object.root)?.at(&["pluginConfig"])?;
             let config = config::parse(config.json().as_bytes()).ok()?;
             Some(config.mesh.pin_header().to_ascii_lowercase())
@@ -184,6 +182,27 @@ impl<'f> Checker<'f> {
         #[expect(clippy::indexing_slicing, reason = "one was added")]
         &mut self.findings[at]
     }
+}
+
+/// Objects by kind and name.
+type Index<'f> = HashMap<(&'f str, &'f str), Vec<Object<'f>>>;
+
+fn index<'f>(objects: &[Object<'f>]) -> Index<'f> {
+    let mut index = Index::new();
+    for object in objects {
+        let key = (object.kind(), object.name());
+        index.entry(key).or_default().push(*object);
+    }
+    index
+}
+
+fn objects(files: &[File]) -> Vec<Object<'_>> {
+    let files = files.iter().enumerate();
+    let objects = files.flat_map(|(file, of)| {
+        let roots = of.objects.iter();
+        roots.map(move |root| Object { file, root })
+    });
+    objects.collect()
 }
 
 /// Returns what to do where somebody hands over a template.

@@ -12,6 +12,9 @@ use bluegreen::core::role::{Role, Setting};
 /// What the shipped plugins have, so that they run behind all others.
 const PRIORITY: &str = "-2147483648";
 
+/// How many plugins each one is compared with.
+const MOST_COMPARED: usize = 100;
+
 /// Returns whether a plugin runs the filter: by its name, or by its image's.
 pub(super) fn is_ours(object: Object<'_>) -> bool {
     let Some(wasm) = wasm(object.root) else {
@@ -150,22 +153,25 @@ fn name_and_side(checker: &mut Checker<'_>, object: Object<'_>) {
 /// Looks for plugins that would run the filter twice on one request.
 pub(super) fn twice(checker: &mut Checker<'_>) {
     let mut all: Vec<(Object<'_>, Config)> = Vec::new();
-    for object in checker.objects() {
+    for object in checker.objects.clone() {
         if let Some(config) = config(object).filter(|_| is_ours(object)) {
             all.push((object, config));
         }
     }
     for (at, (object, config)) in all.iter().enumerate() {
         let is_server = |config: &Config| config.role == Setting::Fixed(Role::Server);
-        let first = all.iter().take(at).find(|(other, of_other)| {
-            let alike =
-                is_server(config) == is_server(of_other) && config.routes == of_other.routes;
-            // The same object, in another state, is one plugin.
-            let is_same = other.kind() == object.kind()
-                && other.name() == object.name()
-                && other.is_beside(*object);
-            alike && !is_same && overlap(*object, *other)
-        });
+        let first = all
+            .iter()
+            .take(at.min(MOST_COMPARED))
+            .find(|(other, of_other)| {
+                let alike =
+                    is_server(config) == is_server(of_other) && config.routes == of_other.routes;
+                // The same object, in another state, is one plugin.
+                let is_same = other.kind() == object.kind()
+                    && other.name() == object.name()
+                    && other.is_beside(*object);
+                alike && !is_same && overlap(*object, *other)
+            });
         let Some((first, _)) = first else { continue };
         let said = Said {
             what: format!(

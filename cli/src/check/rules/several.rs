@@ -11,9 +11,11 @@ use crate::yaml::Node;
 use bluegreen::core::config::VERSION_HEADER;
 use bluegreen::core::marked_routes::MIRROR;
 use bluegreen::core::version::Version;
+use std::collections::{HashMap, HashSet};
 
 /// Looks at all objects.
 pub(super) fn check(checker: &mut Checker<'_>) {
+    let rules = by_host(checker);
     for object in checker.of_kind("VirtualService") {
         let all = http(object.root);
         if !all
@@ -22,7 +24,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         {
             continue;
         }
-        subsets(checker, object, &all);
+        subsets(checker, object, &all, &rules);
         pins(checker, object, &all);
         delegates(checker, object, &all);
     }
@@ -39,21 +41,34 @@ fn place(object: Object<'_>, item: &Node) -> (String, String) {
     )
 }
 
+/// The `DestinationRule`s, by their hosts in full; by the short one where kubectl takes the
+/// namespace of the day.
+fn by_host<'f>(checker: &Checker<'f>) -> HashMap<String, Vec<Object<'f>>> {
+    let mut by_host: HashMap<String, Vec<Object<'f>>> = HashMap::new();
+    for rule in checker.of_kind("DestinationRule") {
+        let host = rule.root.text_at(&["spec", "host"]).unwrap_or_default();
+        let host = match rule.namespace() {
+            Some(namespace) => full_host(host, namespace),
+            None => host.to_owned(),
+        };
+        by_host.entry(host).or_default().push(rule);
+    }
+    by_host
+}
+
 /// A subset that no `DestinationRule` of its host has. Where there is none of the host,
 /// it may lie in another folder.
-fn subsets(checker: &mut Checker<'_>, object: Object<'_>, all: &[Http<'_>]) {
-    let rules = checker.of_kind("DestinationRule");
+fn subsets(
+    checker: &mut Checker<'_>,
+    object: Object<'_>,
+    all: &[Http<'_>],
+    rules: &HashMap<String, Vec<Object<'_>>>,
+) {
     for item in all.iter().flat_map(|route| route.destinations()) {
         let (host, subset) = place(object, item);
-        let of_host: Vec<Object<'_>> = rules
-            .iter()
-            .copied()
-            .filter(|rule| {
-                let namespace = rule.namespace().or(object.namespace()).unwrap_or("default");
-                let of_rule = rule.root.text_at(&["spec", "host"]).unwrap_or_default();
-                full_host(of_rule, namespace) == host
-            })
-            .collect();
+        let short = item.text_at(&["destination", "host"]).unwrap_or_default();
+        let of_host = rules.get(&host).or_else(|| rules.get(short));
+        let of_host = of_host.map(Vec::as_slice).unwrap_or_default();
         let names: Vec<&str> = of_host
             .iter()
             .filter_map(|rule| rule.root.at(&["spec", "subsets"]))
@@ -187,7 +202,7 @@ fn is_bare(entry: &Node, pin: &str) -> bool {
 }
 
 /// A weighted route whose `VirtualService` by `delegate` has one destination.
-fn delegates(checker: &mut Checker<'_>, object: Object<'_>, all: &[Http<'_>]) {
+fn delegates<'f>(checker: &mut Checker<'f>, object: Object<'f>, all: &[Http<'f>]) {
     for route in all.iter().filter(|route| route.is_weighted()) {
         let Some(delegate) = route.node.get("delegate") else {
             continue;
@@ -196,12 +211,12 @@ fn delegates(checker: &mut Checker<'_>, object: Object<'_>, all: &[Http<'_>]) {
             delegate.text_at(&["name"]),
             delegate.text_at(&["namespace"]),
         );
-        for other in checker.of_kind("VirtualService") {
+        for other in checker.named("VirtualService", name) {
             let beside = match namespace {
                 Some(namespace) => other.namespace().is_none_or(|other| other == namespace),
                 None => other.is_beside(object),
             };
-            if Some(other.name()) != name || !beside {
+            if !beside {
                 continue;
             }
             for to in http(other.root)
@@ -247,21 +262,22 @@ fn hosts(checker: &mut Checker<'_>) {
         let weights = route.dealt().parts.iter().map(|part| part.weight).collect();
         Some((weights, route.span()))
     };
-    for (at, object) in all.iter().enumerate() {
-        let Some((own, span)) = weights(*object) else {
+    // Of each host the first one that deals it.
+    let mut first_of: HashMap<String, Object<'_>> = HashMap::new();
+    for object in all {
+        let Some((own, span)) = weights(object) else {
             continue;
         };
-        for first in all.iter().take(at) {
-            let Some((others, of_first)) = weights(*first) else {
+        for host in hosts(object) {
+            let first = *first_of.entry(host.clone()).or_insert(object);
+            let Some((others, of_first)) = weights(first) else {
                 continue;
             };
-            let is_same = first.name() == object.name() && first.is_beside(*object);
-            let shared = hosts(*first)
-                .into_iter()
-                .find(|host| hosts(*object).contains(host));
-            let Some(host) = shared.filter(|_| !is_same && own != others) else {
+            // Two states of one object are no two objects.
+            let is_same = first.name() == object.name() && first.is_beside(object);
+            if is_same || own == others {
                 continue;
-            };
+            }
             let said = Said {
                 what: format!(
                     "VirtualService \"{}\" deals {host} otherwise than \"{}\"",
@@ -293,27 +309,34 @@ fn version_rules(checker: &mut Checker<'_>) {
                 .map(|rule| (*object, rule))
         })
         .collect();
-    let versions: Vec<(Object<'_>, &Node)> = rules
-        .iter()
-        .flat_map(|(object, rule)| rule.versions().into_iter().map(|value| (*object, value)))
-        .collect();
+    // Of each value the objects with a rule for it; and of all values together.
+    let mut by_value: HashMap<&str, Vec<Object<'_>>> = HashMap::new();
+    let mut namespaces: HashSet<Option<&str>> = HashSet::new();
+    for (object, rule) in &rules {
+        for value in rule.versions() {
+            let value = value.text().unwrap_or_default();
+            by_value.entry(value).or_default().push(*object);
+            namespaces.insert(object.namespace());
+        }
+    }
     for (object, rule) in rules.iter().filter(|(_, rule)| rule.is_named()) {
-        let beside = || {
-            versions
-                .iter()
-                .filter(|(other, _)| other.is_beside(*object))
+        let namespace = object.namespace();
+        let has_some = match namespace {
+            Some(_) => namespaces.contains(&namespace) || namespaces.contains(&None),
+            None => !namespaces.is_empty(),
         };
-        if beside().next().is_none() || rule.backends().len() < 2 {
+        if !has_some || rule.backends().len() < 2 {
             continue;
         }
         for backend in rule.backends() {
             let Some(name) = backend.at(&["name"]) else {
                 continue;
             };
-            if beside().any(|(_, value)| value.text() == name.text()) {
+            let text = name.text().unwrap_or_default();
+            let rules = by_value.get(text).map(Vec::as_slice).unwrap_or_default();
+            if rules.iter().any(|other| other.is_beside(*object)) {
                 continue;
             }
-            let text = name.text().unwrap_or_default();
             let said = Said {
                 what: format!("no version rule leads to \"{text}\""),
                 write: format!(

@@ -136,7 +136,7 @@ fn same(one: Option<&Node>, other: Option<&Node>) -> bool {
 }
 
 /// Looks at a `VirtualService`.
-pub(super) fn check(checker: &mut Checker<'_>, object: Object<'_>) {
+pub(super) fn check<'f>(checker: &mut Checker<'f>, object: Object<'f>) {
     let all = http(object.root);
     if all
         .iter()
@@ -330,7 +330,7 @@ fn copies(checker: &mut Checker<'_>, object: Object<'_>, all: &[Http<'_>], of: H
 
 // ---- what the policy bluegreen-warnings says ------------------------------------------
 
-fn warned(checker: &mut Checker<'_>, object: Object<'_>, all: &[Http<'_>]) {
+fn warned<'f>(checker: &mut Checker<'f>, object: Object<'f>, all: &[Http<'f>]) {
     let pin = checker.pin.clone();
     for route in all {
         let is_like_ours = route.name.starts_with("bluegreen");
