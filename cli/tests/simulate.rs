@@ -156,7 +156,46 @@ fn wrong_arguments_say_what_to_write() {
     }
 }
 
-/// The last line on each screen is not wider than 80 columns, with colours and without.
+/// While one hop is changed and the next is not, those between the two weights are mixed.
+/// A new version is behind before it is in front, and in front no more before it goes.
+#[test]
+fn a_plan_counts_who_is_mixed_and_changes_the_last_hop_first() {
+    let front = route(&[("blue", 100), ("green", 0)]);
+    let back = front
+        .replace("name: shop,", "name: stock,")
+        .replace("host: shop,", "host: stock,");
+    fs::write(folder().join("chain.yaml"), format!("{front}---\n{back}")).expect("a file");
+    let users: Vec<String> = (0..1000).map(|n| format!("user-{n}")).collect();
+    fs::write(folder().join("chain.txt"), users.join("\n")).expect("a file");
+    let between = |from: u64, to: u64| {
+        let places = users.iter().map(|user| bucket("shop.example", user) % 100);
+        places
+            .filter(|place| (from..to).contains(place))
+            .count()
+            .to_string()
+    };
+    let script = "bluegreen simulate -r chain.yaml --to 40,10 --ids chain.txt --plan";
+    let output = bash(&folder(), script).output().expect("bash");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()))
+        .map(|line| line.split_whitespace().skip(1).collect())
+        .collect();
+    let grows = between(60, 100);
+    let shrinks = between(60, 90);
+    assert_eq!(
+        rows,
+        [
+            ["stock.shop", "60/40", &*grows],
+            ["shop.shop", "60/40", "0"],
+            ["shop.shop", "90/10", &*shrinks],
+            ["stock.shop", "90/10", "0"],
+        ]
+    );
+}
+
+/// No line is wider than 80 columns, with colours and without.
 #[test]
 fn it_fits_on_80_columns() {
     let ramp = root().join("examples/blue-green/istio/virtual-service-100-0.yaml");

@@ -145,7 +145,7 @@ fn snippet<'f>(
 /// Returns the beginning of a long part of a line, so that there is room for a word behind
 /// it.
 fn shortened(line: &str, span: Range<usize>) -> Range<usize> {
-    const MOST: usize = 24;
+    const MOST: usize = 16;
     let part = line.get(span.clone()).unwrap_or_default();
     let end = part.char_indices().nth(MOST).map(|(at, _)| at);
     span.start..end.map_or(span.end, |end| span.start + end)

@@ -30,6 +30,8 @@ rules! {
     PLUGIN_PHASE, "plugin-phase", Warning, false, "The filter runs behind authentication.";
     PLUGIN_PRIORITY, "plugin-priority", Warning, false, "The filter runs behind all other plugins.";
     PLUGIN_TAG, "plugin-url-tag", Note, false, "The image is known by its digest.";
+    FILTER_NAMESPACE, "filter-namespace", Error, false, "The EnvoyFilter is for the plugin of this namespace.";
+    FILTER_HEADERS, "filter-headers", Error, false, "The EnvoyFilter and the plugin name the same headers.";
     SINGLE, "single-destination", Error, true, "A weighted route lists two versions or more.";
     MATCH_NAME, "match-name", Error, true, "No `match` entry has a name of its own.";
     NAME_TWICE, "name-twice", Error, true, "Each route has a name of its own.";

@@ -1,6 +1,7 @@
 //! The rules: each looks at an object, or at several together.
 
 mod controllers;
+mod envoy_filters;
 mod http_routes;
 mod list;
 mod plugin_config;
@@ -134,6 +135,7 @@ impl<'f> Checker<'f> {
             }
         }
         plugins::twice(self);
+        envoy_filters::check(self);
         several::check(self);
         let of = |finding: &Finding| (finding.place.file, finding.place.span.start);
         self.findings.sort_by_key(of);

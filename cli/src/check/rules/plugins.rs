@@ -26,7 +26,8 @@ pub(super) fn is_ours(object: Object<'_>) -> bool {
     object.name().starts_with("bluegreen") || image == "bluegreen"
 }
 
-fn config(object: Object<'_>) -> Option<Config> {
+/// Returns the configuration of a plugin, if it is good.
+pub(super) fn config(object: Object<'_>) -> Option<Config> {
     let config = wasm(object.root)?.at(&["pluginConfig"]);
     let json = config.map_or_else(|| "{}".to_owned(), crate::yaml::Node::json);
     config::parse(json.as_bytes()).ok()
