@@ -9,6 +9,7 @@ pub mod explain;
 pub mod files;
 mod generate;
 pub mod mesh;
+mod moves;
 mod plugin;
 mod screen;
 pub mod simulate;

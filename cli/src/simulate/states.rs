@@ -64,17 +64,12 @@ impl State {
         weights.join("/")
     }
 
-    /// Returns where the stretch of a version begins and ends.
-    pub(super) fn stretch(&self, version: &str) -> Option<(u64, u64)> {
-        let mut from = 0;
-        for (other, weight) in self.versions.iter().zip(&self.weights) {
-            let to = from + u64::from(*weight);
-            if other == version {
-                return Some((from, to));
-            }
-            from = to;
-        }
-        None
+    /// Returns the versions with their weights.
+    pub(super) fn parts(&self) -> Vec<(&str, u64)> {
+        let versions = self.versions.iter().map(|version| &**version);
+        versions
+            .zip(self.weights.iter().map(|weight| u64::from(*weight)))
+            .collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Counts who is where at each step. It takes as much memory for one user as for all.
 
 use super::states::{Series, State};
+use crate::moves;
 use bluegreen::core::bucket::{Bucket, pick_at};
 use serde_json::{Value, json};
 
@@ -149,14 +150,9 @@ impl Tally {
 
 /// Returns why users move for nothing.
 fn why(before: &State, now: &State) -> Option<String> {
-    let common = |one: &State, other: &State| -> Vec<String> {
-        let all = one
-            .versions
-            .iter()
-            .filter(|each| other.versions.contains(each));
-        all.cloned().collect()
-    };
-    if common(before, now) != common(now, before) {
+    let (of_now, of_before) = (now.parts(), before.parts());
+    let same = |one: &&str, other: &&str| one == other;
+    if moves::order_differs(&of_now, &of_before, same) {
         let order = before.versions.join(", ");
         return Some(format!(
             "the order was {order}. In another one users get another version:"
@@ -168,13 +164,8 @@ fn why(before: &State, now: &State) -> Option<String> {
             before.sum, now.sum
         ));
     }
-    let passed = now.versions.iter().find(|version| {
-        let stretches = before.stretch(version).zip(now.stretch(version));
-        stretches.is_some_and(|((from, to), (now_from, now_to))| {
-            let is_there = from < to && now_from < now_to;
-            is_there && (now_from < from && now_to < to || now_from > from && now_to > to)
-        })
-    })?;
+    let passed = moves::passed(&of_now, &of_before, same)?;
+    let passed = now.versions.get(passed)?;
     Some(format!(
         "weight moves past {passed}, and its users get another version:"
     ))

@@ -3,6 +3,7 @@
 
 use super::list::{ORDER, PAST, SUM};
 use super::{Checker, Object, Said};
+use crate::moves;
 use crate::yaml::Node;
 use std::ops::Range;
 
@@ -28,37 +29,11 @@ pub(super) struct Part<'n> {
     pub(super) weight: u64,
 }
 
-impl Dealt<'_> {
-    pub(super) fn sum(&self) -> u64 {
-        self.parts.iter().map(|part| part.weight).sum()
-    }
-
-    fn part(&self, key: &Node) -> Option<&Part<'_>> {
-        self.parts.iter().find(|part| part.key.same(key))
-    }
-
-    /// The names of those that the other one has, too.
-    fn common<'s>(&'s self, other: &Dealt<'_>) -> Vec<&'s Part<'s>> {
-        let all = self.parts.iter();
-        all.filter(|part| other.part(part.key).is_some()).collect()
-    }
-
-    /// Where the stretch of a destination begins and ends.
-    fn stretch(&self, key: &Node) -> (u64, u64) {
-        let mut from = 0;
-        for part in &self.parts {
-            if part.key.same(key) {
-                break;
-            }
-            from += part.weight;
-        }
-        let own: u64 = self
-            .parts
-            .iter()
-            .filter(|part| part.key.same(key))
-            .map(|part| part.weight)
-            .sum();
-        (from, from + own)
+impl<'n> Dealt<'n> {
+    /// Returns what makes each the same, and its weight.
+    fn keys(&self) -> Vec<(&'n Node, u64)> {
+        let parts = self.parts.iter();
+        parts.map(|part| (part.key, part.weight)).collect()
     }
 }
 
@@ -69,11 +44,11 @@ pub(super) fn compare(
     object: Object<'_>,
     all: &[(Dealt<'_>, Dealt<'_>)],
 ) {
+    let same = |one: &&Node, other: &&Node| one.same(other);
     let mut others = false;
     for (now, before) in all {
-        let (of_now, of_before) = (now.common(before), before.common(now));
-        let mut pairs = of_now.iter().zip(&of_before);
-        if of_now.len() != of_before.len() || !pairs.all(|(a, b)| a.key.same(b.key)) {
+        let (of_now, of_before) = (now.keys(), before.keys());
+        if moves::order_differs(&of_now, &of_before, same) {
             others = true;
             let order: Vec<&str> = before.parts.iter().map(|part| &*part.name).collect();
             let said = Said {
@@ -91,7 +66,7 @@ pub(super) fn compare(
             };
             checker.find(&ORDER, object.span(&now.span), said);
         }
-        let (sum, sum_before) = (now.sum(), before.sum());
+        let (sum, sum_before) = (moves::sum(&of_now), moves::sum(&of_before));
         if sum != sum_before {
             others = true;
             let said = Said {
@@ -108,14 +83,8 @@ pub(super) fn compare(
         return;
     }
     for (now, before) in all {
-        let passed = now.parts.iter().find(|part| {
-            before.part(part.key).is_some() && {
-                let ((from, to), (old, old_to)) = (now.stretch(part.key), before.stretch(part.key));
-                from < to
-                    && old < old_to
-                    && (from < old && to < old_to || from > old && to > old_to)
-            }
-        });
+        let passed = moves::passed(&now.keys(), &before.keys(), same);
+        let passed = passed.and_then(|place| now.parts.get(place));
         if let Some(passed) = passed {
             let said = Said {
                 what: format!("{} moves users who need not move", now.subject),
