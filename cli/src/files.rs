@@ -123,6 +123,18 @@ impl File {
     }
 }
 
+/// Returns an error if the standard input is named twice: it can be read once.
+///
+/// # Errors
+/// When it is.
+pub fn one_input<'n>(names: impl IntoIterator<Item = &'n String>) -> Result<(), String> {
+    let inputs = names.into_iter().filter(|name| *name == "-").count();
+    if inputs > 1 {
+        return Err("- is named twice: the standard input can be read once".to_owned());
+    }
+    Ok(())
+}
+
 /// The kinds of objects that are read. Whatever else is in a file is left alone.
 const KINDS: [&str; 9] = [
     "Canary",

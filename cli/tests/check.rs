@@ -220,6 +220,10 @@ fn what_cannot_be_read_is_a_clear_error_and_code_2() {
         ("bluegreen check none.yaml", "none.yaml: No such file"),
         ("bluegreen check .", ".: is a folder"),
         ("bluegreen check", "required"),
+        (
+            "bluegreen check --before - - </dev/null",
+            "- is named twice",
+        ),
         ("bluegreen check --format xml a.yaml", "invalid value 'xml'"),
         (
             "head -c 100000000 /dev/zero | tr '\\0' a | bluegreen check -",

@@ -7,7 +7,7 @@ mod rules;
 pub use finding::{Finding, Level, Place, Rule};
 pub use report::Format;
 
-use crate::files::File;
+use crate::files::{self, File};
 use crate::{End, screen};
 use clap::Args;
 use rules::{Checker, RULES};
@@ -51,6 +51,7 @@ pub fn run(args: &CheckArgs) -> Result<End, String> {
     if let Some(other) = args.allow.iter().find(|id| !known(id)) {
         return Err(format!("--allow {other}: is no rule; --rules lists them"));
     }
+    files::one_input(args.files.iter().chain(&args.before))?;
     let files = read(&args.files)?;
     let before = read(&args.before)?;
     let mut findings = findings(&files, &before);

@@ -8,7 +8,7 @@ mod steps;
 pub use curl::ExplainArgs;
 pub use proxy::{Marks, Picked, Place, Proxy, Request};
 
-use crate::files::File;
+use crate::files::{self, File};
 use crate::mesh::{Headers, Routes};
 use crate::{End, plugin, screen};
 use steps::Steps;
@@ -21,6 +21,7 @@ const RANDOM: u64 = 0x00c0_ffee_00c0_ffee;
 /// # Errors
 /// When a file cannot be read, or the request cannot be sent.
 pub fn run(args: &ExplainArgs) -> Result<End, String> {
+    files::one_input(args.routes.iter().chain(&args.config))?;
     let plugin = plugin::read(args.config.as_deref())?;
     let mut files = Vec::new();
     for name in &args.routes {

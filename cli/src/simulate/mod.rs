@@ -6,7 +6,7 @@ mod states;
 mod tally;
 mod users;
 
-use crate::files::File;
+use crate::files::{self, File};
 use crate::mesh::Routes;
 use crate::{End, screen};
 use bluegreen::core::bucket::Bucket;
@@ -51,6 +51,8 @@ pub struct SimulateArgs {
 /// # Errors
 /// When a file cannot be read, or has no weights.
 pub fn run(args: &SimulateArgs) -> Result<End, String> {
+    let names = args.routes.iter().chain(&args.config).chain(&args.ids);
+    files::one_input(names)?;
     let plugin = crate::plugin::read(args.config.as_deref())?;
     let mut all: Vec<Series> = Vec::new();
     for name in &args.routes {
