@@ -29,7 +29,7 @@ impl Steps {
     ) -> Self {
         let mut steps = vec![("route", route(proxy, sent))];
         let Some(memory) = &sent.memory else {
-            steps.push(("filter", off(proxy, sent)));
+            steps.push(("filter", off(sent)));
             steps.push(("version", version(sent)));
             return Self(steps);
         };
@@ -51,7 +51,7 @@ impl Steps {
             "bucket",
             bucket(sent, proxy.config().bucket_header.as_ref()),
         ));
-        let (weights, interval) = weights(proxy, sent);
+        let (weights, interval) = weights(sent);
         steps.push(("weights", weights));
         steps.push(("interval", interval));
         steps.push(("pin", pin(settings, sent)));
@@ -64,9 +64,8 @@ impl Steps {
         let status = text(response, ":status").unwrap_or_default();
         let class = status.get(..1).unwrap_or("-").to_owned();
         let mut counted = format!("bg_source=\"{source}\", bg_code=\"{class}xx\"");
-        let reasons = REASONS.iter().filter(|(reason, _)| {
-            // What the response alone shows is counted with it.
-            let label = format!("bg_reason=.={};", label(*reason));
+        let reasons = REASONS.iter().filter(|(_, label)| {
+            let label = format!("bg_reason=.={label};");
             proxy.counts().keys().any(|name| name.contains(&label))
         });
         for (_, label) in reasons {
@@ -130,11 +129,6 @@ impl Steps {
     }
 }
 
-fn label(reason: bluegreen::core::metrics::Reason) -> &'static str {
-    let found = REASONS.iter().find(|(other, _)| *other == reason);
-    found.map_or("", |(_, label)| label)
-}
-
 fn named(route: &Route) -> String {
     let name = match &*route.name {
         "" => "a route without a name".to_owned(),
@@ -174,7 +168,7 @@ fn route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
     text
 }
 
-fn off(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
+fn off(sent: &Request<'_>) -> String {
     if sent.found.is_none() {
         return "off: there is no route".to_owned();
     }
@@ -182,7 +176,6 @@ fn off(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
         return "off: the route has no name of ours. No cookie, no tag, no count".to_owned();
     }
     let name = sent.found.map_or("", |route| &route.name);
-    let _ = proxy;
     match RouteName::of(name.as_bytes()) {
         RouteName::IsMisspelled => {
             "leaves it alone: the name begins as one that states weights, and \
@@ -235,7 +228,7 @@ fn bucket(sent: &Request<'_>, header: &str) -> String {
 }
 
 /// Returns the weights of the route that deals, and where the bucket lies in them.
-fn weights(proxy: &Proxy<'_>, sent: &Request<'_>) -> (String, String) {
+fn weights(sent: &Request<'_>) -> (String, String) {
     let none = || "-".to_owned();
     let stated = sent.found.map(|route| RouteName::of(route.name.as_bytes()));
     let parts: Vec<(String, u64)> = match (&stated, sent.route.map(|route| &route.action)) {
@@ -266,7 +259,6 @@ fn weights(proxy: &Proxy<'_>, sent: &Request<'_>) -> (String, String) {
             );
         }
     };
-    let _ = proxy;
     let total: u64 = parts.iter().map(|(_, weight)| weight).sum();
     let shown: Vec<String> = parts
         .iter()
