@@ -4,7 +4,8 @@
 //! their certificates, proxies and names of hosts.
 
 use super::curl::ExplainArgs;
-use super::proxy::{Picked, Request};
+use super::envoy::Picked;
+use super::proxy::Request;
 use super::text as header;
 use crate::mesh::{Headers, values};
 use crate::screen::{GREEN, RED, shown, styled};

@@ -2,11 +2,14 @@
 
 mod ask;
 mod curl;
+mod envoy;
 mod proxy;
 mod steps;
+mod tally;
 
 pub use curl::ExplainArgs;
-pub use proxy::{Marks, Picked, Place, Proxy, Request};
+pub use envoy::Picked;
+pub use proxy::{Marks, Place, Proxy, Request};
 
 use crate::files::{self, File};
 use crate::mesh::{Headers, Routes};

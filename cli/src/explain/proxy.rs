@@ -1,6 +1,8 @@
 //! A proxy with the filter: the core, and as much of Envoy as decides with it.
 
-use crate::mesh::{Action, Destination, Headers, Route, Routes, Side, pick, sum, values};
+use super::envoy::{Picked, Said, destination, is_weighted, picked, status, unanswered};
+use super::tally::Tally;
+use crate::mesh::{Action, Destination, Headers, Route, Routes, Side, values};
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::cache_control;
 use bluegreen::core::config::{self, Config, Routes as TakePart, VERSION_HEADER};
@@ -8,15 +10,13 @@ use bluegreen::core::decision::{self, Caller, Edit, Memory, PinValue, RequestDec
 use bluegreen::core::headers;
 use bluegreen::core::host::{ServiceNames, of_authority};
 use bluegreen::core::marked_routes::{PINS, WEIGHTED};
-use bluegreen::core::metrics::{CounterId, Counters, Reason, Registry};
+use bluegreen::core::metrics::{Counters, Reason};
 use bluegreen::core::named_routes::NamedRoutes;
-use bluegreen::core::properties::Properties;
 use bluegreen::core::request_cookies::RequestCookies;
 use bluegreen::core::role::{Placement, Role};
 use bluegreen::core::route::{Target, VIA_UPSTREAM};
 use bluegreen::core::route_name::RouteName;
 use bluegreen::core::targets::Targets;
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What runs where.
@@ -87,30 +87,6 @@ pub struct Request<'r> {
     pub picked: Picked,
     /// The request as it goes on.
     pub upstream: Headers,
-}
-
-/// Where a route takes a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Picked {
-    /// Nowhere: no route fits, or it answers itself.
-    Nothing,
-    /// To the only one that gets anything.
-    Only(usize),
-    /// To the one of its bucket.
-    Bucket(usize),
-    /// To any: Envoy rolls dice. The first one that gets anything stands for it.
-    Chance(usize),
-}
-
-impl Picked {
-    /// Returns the place of the destination.
-    #[must_use]
-    pub fn place(&self) -> Option<usize> {
-        match self {
-            Self::Nothing => None,
-            Self::Only(place) | Self::Bucket(place) | Self::Chance(place) => Some(*place),
-        }
-    }
 }
 
 impl<'r> Request<'r> {
@@ -288,7 +264,8 @@ impl<'r> Proxy<'r> {
     /// no upstream answers.
     pub fn response(&mut self, request: &Request<'r>, answer: Option<Headers>) -> Headers {
         let answered = answer.is_some() && request.destination().is_some();
-        let mut response = answer.unwrap_or_else(|| vec![status(unanswered(request).1)]);
+        let mut response = answer
+            .unwrap_or_else(|| vec![status(unanswered(request.route, request.destination()).1)]);
         if !answered && let Some(Action::Answers(code)) = request.route.map(|route| &route.action) {
             response = vec![status(*code)];
         }
@@ -305,7 +282,9 @@ impl<'r> Proxy<'r> {
         let details = if answered {
             String::from_utf8_lossy(VIA_UPSTREAM).into_owned()
         } else {
-            unanswered(request).0.to_owned()
+            unanswered(request.route, request.destination())
+                .0
+                .to_owned()
         };
         let cluster = request.destination().map(|each| each.cluster.clone());
         self.mark(request, &details, cluster.as_deref(), &mut response);
@@ -372,53 +351,6 @@ impl<'r> Proxy<'r> {
     }
 }
 
-/// Returns where a route takes a request with this bucket.
-fn picked(route: &Route, bucket: Option<Bucket>) -> Picked {
-    let Action::Destinations(all) = &route.action else {
-        return Picked::Nothing;
-    };
-    if let [_] = &**all {
-        return Picked::Only(0);
-    }
-    let get_some = || all.iter().enumerate().filter(|(_, each)| each.weight > 0);
-    let Some((first, _)) = get_some().next() else {
-        return Picked::Nothing;
-    };
-    match bucket.and_then(|bucket| pick(all, bucket)) {
-        _ if sum(all) > 0 && get_some().count() == 1 => Picked::Only(first),
-        Some(place) => Picked::Bucket(place),
-        None => Picked::Chance(first),
-    }
-}
-
-/// Returns whether a route is one that Envoy deals by the bucket.
-fn is_weighted(route: &Route) -> bool {
-    WEIGHTED.contains(&&*route.name)
-}
-
-fn destination<'r>(route: &'r Route, picked: &Picked) -> Option<&'r Destination> {
-    match &route.action {
-        Action::Destinations(all) => all.get(picked.place()?),
-        _ => None,
-    }
-}
-
-/// Returns what Envoy says, and the status, of a response that no upstream gave.
-fn unanswered(request: &Request<'_>) -> (&'static str, u16) {
-    match (request.route, request.destination()) {
-        (_, Some(_)) => (
-            "upstream_reset_before_response_started{connection_failure}",
-            503,
-        ),
-        (Some(_), None) => ("direct_response", 200),
-        (None, None) => ("route_not_found", 404),
-    }
-}
-
-fn status(code: u16) -> (String, Vec<u8>) {
-    (":status".to_owned(), code.to_string().into_bytes())
-}
-
 /// Returns who the user is by what the request has now.
 fn identity(settings: &config::Settings, request: &Headers) -> Option<Vec<u8>> {
     use bluegreen::core::config::First;
@@ -452,70 +384,5 @@ fn edit(headers: &mut Headers, name: &str, edit: Edit<impl Into<Vec<u8>>>) {
             headers.push((name.to_owned(), value.into()));
         }
         Edit::Remove => headers.retain(|(header, _)| header != name),
-    }
-}
-
-/// What Envoy says of a stream besides its headers.
-#[derive(Default)]
-struct Said {
-    route_name: Option<Vec<u8>>,
-    cluster: Option<Vec<u8>>,
-    code_details: Option<Vec<u8>>,
-}
-
-impl Said {
-    fn of_request(route: Option<&Route>) -> Self {
-        let cluster = route.and_then(|route| destination(route, &picked(route, None)));
-        Self {
-            route_name: route.map(|route| route.name.clone().into_bytes()),
-            cluster: cluster.map(|each| each.cluster.clone().into_bytes()),
-            code_details: None,
-        }
-    }
-}
-
-impl Properties for Said {
-    fn route_name(&self) -> Option<Cow<'_, [u8]>> {
-        self.route_name.as_deref().map(Into::into)
-    }
-
-    fn cluster(&self) -> Option<Cow<'_, [u8]>> {
-        self.cluster.as_deref().map(Into::into)
-    }
-
-    fn code_details(&self) -> Option<Cow<'_, [u8]>> {
-        self.code_details.as_deref().map(Into::into)
-    }
-}
-
-/// Counters by name, as the host would keep them.
-#[derive(Default)]
-struct Tally {
-    names: Vec<String>,
-    counts: BTreeMap<String, u64>,
-}
-
-impl Tally {
-    /// Counts what `each` shows.
-    fn count(&mut self, each: impl FnOnce(&mut Self, &mut dyn FnMut(CounterId))) {
-        let mut ids = Vec::new();
-        each(self, &mut |id| ids.push(id));
-        for id in ids {
-            let name = usize::try_from(id).ok().and_then(|id| self.names.get(id));
-            if let Some(name) = name {
-                *self.counts.entry(name.clone()).or_default() += 1;
-            }
-        }
-    }
-}
-
-impl Registry for Tally {
-    fn admits(&mut self, _: &str) -> bool {
-        true
-    }
-
-    fn define(&mut self, name: &str) -> Option<CounterId> {
-        self.names.push(name.to_owned());
-        u32::try_from(self.names.len() - 1).ok()
     }
 }

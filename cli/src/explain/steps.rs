@@ -1,6 +1,7 @@
 //! The steps of a decision, in words.
 
-use super::proxy::{Picked, Proxy, Request};
+use super::envoy::Picked;
+use super::proxy::{Proxy, Request};
 use super::text;
 use crate::mesh::{Action, Condition, Headers, Route, Side, sum};
 use crate::screen::{self, BOLD, DIM, shown, styled, wrapped};

@@ -84,7 +84,7 @@ fn namespace(checker: &mut Checker<'_>, known: &Known<'_>, plugin: Object<'_>) {
             plugin.name()
         ),
         why: "Istio names the filter after namespace and name of the plugin. This one it does not \
-              know: it runs on every route of the mesh, and no response tells it the version."
+              know: it runs on every route of the mesh; all requests pay for it, and get its headers."
             .to_owned(),
     };
     let place = plugin.root.at(&["metadata", "namespace"]);

@@ -44,13 +44,14 @@ pub(super) fn check(checker: &mut Checker<'_>, object: Object<'_>) {
         let said = Said {
             what: "requests fail without the module".to_owned(),
             write: "write `failStrategy: FAIL_OPEN`.".to_owned(),
-            why: "With another one everybody gets 403 or 500 when the image cannot be pulled."
-                .to_owned(),
+            why: "With another one everybody gets 403 when the image cannot be pulled.".to_owned(),
         };
         let place = strategy.map_or_else(|| object.place(), |node| object.at(node));
         checker.find(&PLUGIN_FAIL, place, said);
     }
-    if let Some(phase) = spec.at(&["phase"]) {
+    let phase = spec.at(&["phase"]);
+    let is_before = |phase: &&crate::yaml::Node| matches!(phase.text(), Some("AUTHN" | "AUTHZ"));
+    if let Some(phase) = phase.filter(is_before) {
         let said = Said {
             what: "the filter runs before authentication or authorization".to_owned(),
             write: "remove `phase`.".to_owned(),
@@ -112,7 +113,7 @@ fn name_and_side(checker: &mut Checker<'_>, object: Object<'_>) {
             write: format!("name it \"{outbound}\"."),
             why:
                 "The EnvoyFilter switches the filter on and off by its name. Under another one it \
-                  runs on every route of the mesh, and no response tells it the version."
+                  runs on every route of the mesh: all requests pay for it, and get its headers."
                     .to_owned(),
         };
         checker.find(&PLUGIN_NAME, object.place(), said);
