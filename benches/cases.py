@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from kit import envoy, envoy_filter, istio
+from kit import envoy, envoy_filter, istio, tokens
 from kit.envoy import ROOT
 from kit.istio import FILTERS, TRANSLATED, Json
 
@@ -40,6 +40,9 @@ OTHERS = ("theme=dark", "session=0123456789abcdef0123456789", "consent=yes", "la
 BEHIND_OTHERS = "; ".join([*OTHERS[:3], IDENTITY, OTHERS[3]])
 EIGHT_KB = "; ".join(f"cookie{i:03}=0123456789abcdef0123456789" for i in range(215))
 
+# It stands for a token of the key that the request's name says.
+TOKEN = "${token}"
+
 # What a request adds to the browser's headers. With `host` these are 11 headers,
 # but 10 for a user without any cookie.
 REQUESTS: dict[str, dict[str, str]] = {
@@ -48,6 +51,10 @@ REQUESTS: dict[str, dict[str, str]] = {
     "new, others": {"cookie": "; ".join(OTHERS)},
     "identity": {"x-user-id": "1234567890", "cookie": "; ".join(OTHERS)},
     "pinned": {PIN: "green", "cookie": "; ".join([*OTHERS, IDENTITY])},
+    **{
+        f"signed {each}": {PIN: TOKEN, "cookie": "; ".join([*OTHERS, IDENTITY])}
+        for each in ("es", "rs")
+    },
     "8 KB": {"cookie": f"{EIGHT_KB}; {IDENTITY}"},
     "40 headers": {
         **{f"x-header-of-a-mesh-{n}": "0123456789abcdef" for n in range(29)},
@@ -57,6 +64,24 @@ REQUESTS: dict[str, dict[str, str]] = {
         BUCKET: "12345678901234567890",
         "cookie": "; ".join([*OTHERS, IDENTITY]),
     },
+    "returning, baggage": {
+        "cookie": BEHIND_OTHERS,
+        "baggage": "team=shop,tenant=0815",
+    },
+    "bucket, ours": {
+        BUCKET: "12345678901234567890",
+        "cookie": "; ".join([*OTHERS, IDENTITY]),
+        "baggage": "bluegreen-bucket=12345678901234567890",
+    },
+    "ours": {
+        "cookie": "; ".join(OTHERS),
+        "baggage": "bluegreen-bucket=12345678901234567890",
+    },
+    "ours, pinned": {
+        "cookie": "; ".join(OTHERS),
+        "baggage": "bluegreen-pin=green,bluegreen-bucket=12345678901234567890",
+    },
+    "nothing": {"cookie": "; ".join(OTHERS)},
 }
 # The upstream tags what it answers below the one, and not below the other.
 TAGGED, SILENT = "/tagged/item?page=2", "/silent/item?page=2"
@@ -68,11 +93,20 @@ def headers(case: "Case") -> dict[str, str]:
     return BROWSER | REQUESTS[case.request]
 
 
-def request(case: "Case") -> bytes:
-    """The request of a case as HTTP/1.1 writes it."""
+def requests(case: "Case") -> list[bytes]:
+    """The requests of a case as HTTP/1.1 writes them, in turn: one for each token."""
     fields = {"host": case.host} | headers(case)
     lines = [f"GET {case.path} HTTP/1.1", *(f"{n}: {v}" for n, v in fields.items())]
-    return "\r\n".join([*lines, "", ""]).encode()
+    text = "\r\n".join([*lines, "", ""])
+    key = case.request.removeprefix("signed ")
+    made = [token(key, n) for n in range(case.tokens)] or [""]
+    return [text.replace(TOKEN, each).encode() for each in made]
+
+
+@cache
+def token(key: str, number: int) -> str:
+    """A signed pin, one of many."""
+    return tokens.signed("bluegreen:shop.example:green", key, jti=str(number))
 
 
 # -- Proxies -------------------------------------------------------------------
@@ -163,6 +197,16 @@ def early_mutation() -> Json:
     return {name: manager[name]}
 
 
+def strangers() -> Json:
+    """The filters that keep strangers' baggage apart, and the router."""
+    router = {"name": "router", "typed_config": {"@type": istio.ROUTER}}
+    bare = istio.listener("bare", "outbound", [], [])
+    istio.manager_of(bare)["http_filters"] = [router]
+    of_gateways = (envoy_filter.GATEWAY, None, envoy_filter.STRANGERS)
+    patched = envoy_filter.listener(bare, *of_gateways)
+    return {"http_filters": istio.manager_of(patched)["http_filters"]}
+
+
 # By the words of benches/calls, which makes them in this order.
 CALLS = [
     "none",
@@ -196,6 +240,9 @@ def proxies() -> dict[str, Proxy]:
     by_host = {each.partition(".")[0]: {"hosts": [each]} for each in HOSTS}
     first = dict([*by_host.items()][:1])
     named = plugin(side="named", routes="named")
+    keys = [
+        {"name": key, "publicKey": tokens.pem(f"{key}.pub")} for key in ("es", "rs")
+    ]
     every = [
         Proxy(
             "native",
@@ -221,6 +268,11 @@ def proxies() -> dict[str, Proxy]:
         Proxy("outside", {"outside": [plugin()]}, patches=sidecar),
         gateway_proxy("gateway-header", identity={"header": "x-user-id"}),
         gateway_proxy("gateway-query", pin={"query": "version-pin"}),
+        gateway_proxy("chain", baggage={}),
+        gateway_proxy("chain-pins", baggage={"bucket": None}),
+        Proxy("chain-client", {"outbound": [plugin(baggage={})]}, SIDECAR, sidecar),
+        Proxy("strangers", {"outbound": []}, manager=strangers()),
+        gateway_proxy("gateway-signed", pin={"query": "version-pin", "keys": keys}),
         gateway_proxy("by-host-1", rollouts=first),
         gateway_proxy("by-host-256", rollouts=by_host),
         Proxy("named", {each: [named] for each in ("named", "outside")}),
@@ -322,6 +374,8 @@ class Limit:
     # Parts of the router-only cost, or of what another row adds.
     parts: float
     of: str = ""
+    # A row to whose cost they are added.
+    beside: str = ""
 
 
 @dataclass(frozen=True)
@@ -346,6 +400,8 @@ class Case:
     # Whether the route header leaves the proxy.
     shows_route: bool = False
     limit: Limit | None = None
+    # How many tokens its requests have in turn. A worker knows 64: of more it knows none.
+    tokens: int = 0
     # Whether the quick table has it.
     main: bool = False
     # Whether no table has it unless it is named.
@@ -358,7 +414,8 @@ class Case:
         listener = self.listener if plain else "outbound"
         title = f"{listener}: {self.request}, {self.path}"
         key = slug(f"router {title}")
-        return Case(key, title, "native", self.request, listener, path=self.path)
+        how = {"path": self.path, "tokens": min(self.tokens, 1)}
+        return Case(key, title, "native", self.request, listener, **how)
 
 
 @dataclass(frozen=True)
@@ -401,6 +458,17 @@ def gateway(
         "is_private": source.startswith("pin-"),
     }
     return Case(key, title, **({"proxy": "gateway"} | expected | how))
+
+
+def signed(key: str, title: str, by: str, many: int, limit: float) -> Case:
+    """A row of a gateway where pins have to be signed."""
+    return gateway(
+        *(key, title, "pin-header"),
+        proxy="gateway-signed",
+        request=f"signed {by}",
+        tokens=many,
+        limit=Limit(limit, beside="pinned"),
+    )
 
 
 def client(
@@ -508,6 +576,10 @@ GROUPS = {
             main=True,
         ),
         gateway("query-on", "pins by query are on", proxy="gateway-query"),
+        gateway("signed-on", "pins have to be signed", proxy="gateway-signed"),
+        signed("signed", "a signed pin by header, known", "es", 1, 0.04),
+        signed("signed-rs", "a signed pin by header, new, RS256", "rs", 100, 1.9),
+        signed("signed-es", "a signed pin by header, new, ES256", "es", 100, 3.8),
         gateway(
             *("query", "pinned by query", "pin-query"),
             proxy="gateway-query",
@@ -574,6 +646,72 @@ GROUPS = {
             proxy="named-client",
             listener="named",
             request="bucket",
+        ),
+    ],
+    # Beside each the same row without baggage.
+    "Down the chain": [
+        gateway(
+            *("chain-returning", "gateway, returning user"),
+            proxy="chain",
+            limit=Limit(1.1, "returning"),
+        ),
+        gateway(
+            *("chain-others", "the same behind two members of others"),
+            proxy="chain",
+            request="returning, baggage",
+            limit=Limit(1.12, "returning"),
+        ),
+        gateway(
+            *("chain-new", "gateway, new user", MINTED),
+            proxy="chain",
+            request="new",
+            limit=Limit(1.09, "new"),
+        ),
+        gateway(
+            *("chain-pinned", "gateway, pinned by header", "pin-header"),
+            proxy="chain",
+            request="pinned",
+            limit=Limit(1.1, "pinned"),
+        ),
+        gateway(
+            *("chain-pins", "gateway, returning user, pins only"), proxy="chain-pins"
+        ),
+        client(
+            *("chain-begins", "client, bucket of the caller", "bucket-header"),
+            proxy="chain-client",
+            request="bucket",
+            limit=Limit(1.19, "client"),
+        ),
+        client(
+            *("chain-both", "client, bucket in header and baggage", "bucket-header"),
+            proxy="chain-client",
+            request="bucket, ours",
+            limit=Limit(1.19, "client"),
+        ),
+        client(
+            *("chain-ours", "client, bucket in baggage", "bucket-baggage"),
+            proxy="chain-client",
+            request="ours",
+            limit=Limit(1.19, "client"),
+        ),
+        client(
+            *("chain-ours-pinned", "client, pin and bucket in baggage", "pin-baggage"),
+            proxy="chain-client",
+            request="ours, pinned",
+            is_private=True,
+        ),
+        client(
+            *("chain-nothing", "client, neither", "none"),
+            proxy="chain-client",
+            request="nothing",
+            limit=Limit(1.02, "client"),
+        ),
+        outside(
+            *("strangers", "strangers' baggage at a gateway, without any", "strangers")
+        ),
+        outside(
+            *("strangers-baggage", "the same with some", "strangers"),
+            request="returning, baggage",
         ),
     ],
     # Envoy's part alone, on routes that take part.

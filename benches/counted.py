@@ -4,8 +4,10 @@ import contextlib
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,8 @@ class Connection:
     """A client that keeps its connection, and waits for each answer."""
 
     port: int
+    # Seconds before each request.
+    pause: float = 0
     _socket: socket.socket = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,10 +112,11 @@ class Connection:
         where = (ports.LOOPBACK, self.port)
         self._socket = socket.create_connection(where, ANSWER_SECONDS)
 
-    def send(self, request: bytes, times: int = 1) -> bytes:
-        """Sends it that often: the last answer, whose body must be `ok`."""
+    def send(self, requests: Sequence[bytes], times: int = 1) -> bytes:
+        """Sends them in turn, so many: the last answer, whose body must be `ok`."""
         answer = b""
-        for _ in range(times):
+        for request in islice(cycle(requests), times):
+            time.sleep(self.pause)
             self._socket.sendall(request)
             answer = self._socket.recv(65536)
             while not answer.endswith(b"\r\n\r\nok\n"):

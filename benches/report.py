@@ -133,7 +133,9 @@ def allowance(row: Row, by_key: dict[str, Row]) -> float | None:
     limit = row.case.limit
     if not limit:
         return None
-    return limit.parts * (by_key[limit.of].added if limit.of else row.router.total)
+    beside = by_key[limit.beside].added if limit.beside else 0
+    whole = by_key[limit.of].added if limit.of else row.router.total
+    return beside + limit.parts * whole
 
 
 # -- Without valgrind ----------------------------------------------------------

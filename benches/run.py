@@ -143,7 +143,7 @@ def chosen(options: argparse.Namespace) -> list[Case]:
         and (options.cases or not case.asked)
     ]
     limits = [every[key].limit for key in keys]
-    keys += [limit.of for limit in limits if limit and limit.of]
+    keys += [key for limit in limits if limit for key in (limit.of, limit.beside)]
     return [case for case in every.values() if case.key in keys]
 
 

@@ -3,6 +3,7 @@
 
 mod host;
 
+use host::signing::{Token, with_keys};
 use host::{Headers, Proxy, Vm};
 use serde::Deserialize;
 use std::cell::RefCell;
@@ -25,8 +26,10 @@ fn it_imports_what_the_job_needs_and_no_more() {
     imports.dedup();
     let expected = [
         "env.proxy_add_header_map_value",
+        "env.proxy_call_foreign_function",
         "env.proxy_define_metric",
         "env.proxy_get_buffer_bytes",
+        "env.proxy_get_current_time_nanoseconds",
         "env.proxy_get_header_map_pairs",
         "env.proxy_get_header_map_value",
         "env.proxy_get_metric",
@@ -38,6 +41,7 @@ fn it_imports_what_the_job_needs_and_no_more() {
         "env.proxy_remove_header_map_value",
         "env.proxy_replace_header_map_value",
         "env.proxy_set_effective_context",
+        "env.proxy_set_property",
         "env.proxy_set_shared_data",
         "wasi_snapshot_preview1.proc_exit",
         "wasi_snapshot_preview1.random_get",
@@ -213,7 +217,7 @@ fn a_wrong_first_configuration_is_told_once_and_inert_everywhere() {
             "error: bluegreen: rollouts.a.hosts[0]: \"a b\" is not a host (a name such as \
              shop.example or *.shop.example, without a port)",
             "error: bluegreen: rolouts: \"rolouts\" is not a field here (role, routes, \
-             bucketHeader, routeHeader, identity, pin, tag, rollouts)",
+             bucketHeader, routeHeader, baggage, identity, pin, tag, rollouts)",
         ]
     );
     threads.configure(GOOD, true);
@@ -457,6 +461,10 @@ struct Budget {
     #[serde(default)]
     others: usize,
     #[serde(default)]
+    baggage: bool,
+    #[serde(default)]
+    keys: bool,
+    #[serde(default)]
     request: BTreeMap<String, String>,
     #[serde(default)]
     upstream: BTreeMap<String, String>,
@@ -497,14 +505,20 @@ impl Budget {
 
     fn spent(&self) -> Work {
         let json = match self.rollouts {
+            0 if self.keys => signed(""),
             0 => GOOD.to_owned(),
             rollouts => by_host(rollouts),
+        };
+        let json = match self.baggage {
+            false => json,
+            true => json.replacen('{', r#"{"baggage": {}, "#, 1),
         };
         let role = self.role.as_deref().unwrap_or("gateway");
         let headers = |headers: &BTreeMap<String, String>| -> Headers {
             let pairs = headers.iter();
+            let token = Token::default().text();
             pairs
-                .map(|(name, value)| (name.clone(), value.clone().into_bytes()))
+                .map(|(name, value)| (name.clone(), value.replace("${token}", &token).into_bytes()))
                 .collect()
         };
         let mut request = headers(&self.request);
@@ -704,6 +718,171 @@ fn the_identity_is_found_behind_many_cookies() {
     }
     for lines in [2, 100] {
         assert_eq!(bucket_behind("a=b", lines), alone);
+    }
+}
+
+// -- Signed pins ------------------------------------------------------------------------
+
+/// A gateway's configuration with a key for pins, and more in its `pin`.
+fn signed(more: &str) -> String {
+    let key = r#"{"name": "ci", "publicKey": "${key:es}"}"#;
+    let json = format!(
+        r#"{{"role": "gateway", "pin": {{"query": "version-pin", "keys": [{key}]{more}}}}}"#
+    );
+    with_keys(&json)
+}
+
+/// What becomes of the pin header of a request to shop.example with this pin.
+fn pinned(vm: &mut Vm, root: i32, pin: &[u8]) -> Option<Vec<u8>> {
+    let stream = vm.stream(root);
+    vm.state().request = vec![
+        (":authority".to_owned(), b"shop.example".to_vec()),
+        ("cookie".to_owned(), RETURNING.into()),
+        ("x-version-pin".to_owned(), pin.to_vec()),
+    ];
+    vm.request(stream);
+    vm.state().response = marked();
+    vm.response(stream);
+    vm.end(stream);
+    host::joined(&vm.state().request, "x-version-pin")
+}
+
+#[test]
+fn of_a_million_forged_tokens_none_pins_and_none_leaves_anything() {
+    const A_SECOND: usize = 20_000;
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    vm.state().records = false;
+    let root = vm.configure(signed("").as_bytes());
+    let good = Token::default().text();
+    let by_other = Token {
+        key: "other".to_owned(),
+        ..Token::default()
+    };
+    let by_other = by_other.text();
+    assert_eq!(
+        pinned(&mut vm, root, good.as_bytes()).as_deref(),
+        Some(&b"green"[..])
+    );
+    let mut random = Random(11);
+    let mut half = 0;
+    for i in 0..1_000_000 {
+        if i % A_SECOND == 0 {
+            mesh.proxy.borrow_mut().now += 1;
+        }
+        // Of one key or another, some bytes changed, or a part of it cut off or repeated.
+        let mut token = random.of(&[&*good, &*by_other]).as_bytes().to_vec();
+        match random.below(8) {
+            0 => token.truncate(random.below(token.len())),
+            1 => {
+                let at = random.below(token.len());
+                let part = token.split_off(at);
+                token.extend(part.repeat(2));
+            }
+            2 if i % 1000 == 2 => token = token.repeat(300),
+            _ => {
+                for _ in 0..=random.below(3) {
+                    const DIGITS: &[u8] =
+                        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+                    let at = random.below(token.len());
+                    token[at] = DIGITS[random.below(DIGITS.len())];
+                }
+            }
+        }
+        if token != good.as_bytes() {
+            assert_eq!(
+                pinned(&mut vm, root, &token),
+                None,
+                "{}",
+                token.escape_ascii()
+            );
+        }
+        if i == 499_999 {
+            half = vm.pages();
+        }
+    }
+    assert_eq!(vm.pages(), half, "memory that stays");
+    assert_eq!(mesh.log(), [""; 0]);
+    // It has not ended in the minute that this took.
+    assert_eq!(
+        pinned(&mut vm, root, good.as_bytes()).as_deref(),
+        Some(&b"green"[..])
+    );
+    let rejected = |reason: &str| {
+        mesh.metric(&format!(
+            "bg_rollout=.=shop.ns;.;bg_reason=.=pin-{reason};.;bluegreen_rejected_total"
+        ))
+    };
+    let seconds = 1_000_000 / u64::try_from(A_SECOND).unwrap();
+    assert_eq!(
+        rejected("signature"),
+        100 * seconds,
+        "as many as may be verified"
+    );
+    assert!(rejected("busy") > 100_000 && rejected("malformed") > 100_000);
+}
+
+#[test]
+fn a_new_configuration_knows_no_token_of_the_one_before() {
+    let mesh = Mesh::new();
+    let mut vm = mesh.vm();
+    let token = Token {
+        claims: Token::default().claims.replace('{', r#"{"jti":"lost","#),
+        ..Token::default()
+    };
+    let token = token.text();
+    let root = vm.configure(signed("").as_bytes());
+    for asked in [1, 0] {
+        vm.state().calls.clear();
+        assert!(pinned(&mut vm, root, token.as_bytes()).is_some());
+        let calls = vm.state().calls.iter();
+        assert_eq!(
+            calls
+                .filter(|call| *call == "call verify_signature")
+                .count(),
+            asked
+        );
+    }
+    vm.end(root);
+    let root = vm.configure(signed(r#", "revoked": ["lost"]"#).as_bytes());
+    assert_eq!(pinned(&mut vm, root, token.as_bytes()), None);
+}
+
+#[test]
+fn what_a_proxy_cannot_verify_is_wrong_where_it_is_a_gateway() {
+    // The last byte of a point.
+    let off_the_curve = signed("").replace("Wg==", "Xg==");
+    assert!(off_the_curve != signed(""));
+    let rows = [
+        (
+            true,
+            signed(""),
+            "pin.keys: a list of 1 is not possible in a proxy that cannot verify signatures",
+        ),
+        (
+            false,
+            off_the_curve,
+            "pin.keys[0].publicKey: a P-256 key is not one that this proxy can use",
+        ),
+    ];
+    for (lacks, json, error) in rows {
+        for (role, is_wrong) in [("gateway", true), ("client", false)] {
+            let mesh = Mesh::new();
+            mesh.proxy.borrow_mut().lacks_verify_signature = lacks;
+            let mut vm = mesh.vm();
+            let root = vm.configure(json.replace("gateway", role).as_bytes());
+            assert_eq!(
+                calls(&mut vm, root).is_empty(),
+                is_wrong,
+                "inert where it is wrong"
+            );
+            let log = if is_wrong {
+                vec![INERT.to_owned(), format!("error: bluegreen: {error}")]
+            } else {
+                Vec::new()
+            };
+            assert_eq!(mesh.log(), log, "{role}");
+        }
     }
 }
 

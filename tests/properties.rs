@@ -1,19 +1,29 @@
 //! What holds for every input, not only for the rows of a table: the core
 //! against second implementations, and against statistics.
 
+use bluegreen::core::baggage::{self, Baggage, Keys, Members};
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config;
 use bluegreen::core::cookie::Finder;
+use bluegreen::core::decision::Edit;
+use bluegreen::core::headers::{self, Headers};
 use bluegreen::core::host;
 use bluegreen::core::identity::CookieId;
 use bluegreen::core::pin::{self, PinRequest};
+use bluegreen::core::pin_list::PinList;
 use bluegreen::core::rollouts::{Rollouts, Scope};
 use bluegreen::core::route::Route;
 use bluegreen::core::route_name::{LONGEST, PREFIX, RouteName};
 use bluegreen::core::set_cookie::{Attributes, SameSite, Secure, SetCookie};
+use bluegreen::core::signed_pin::{Checker, Names, Verifier};
 use bluegreen::core::version::Version;
 use proptest::prelude::*;
+use proptest::sample::Index;
+use std::cell::RefCell;
 use std::hash::Hasher as _;
+use std::sync::LazyLock;
+
+mod signing;
 
 // -- Buckets ------------------------------------------------------------------
 
@@ -469,6 +479,219 @@ proptest! {
     }
 }
 
+// -- Down the chain -------------------------------------------------------------------
+
+fn keys() -> Keys {
+    Keys {
+        pin: Some("bluegreen-pin".into()),
+        bucket: Some("bluegreen-bucket".into()),
+    }
+}
+
+/// A member of others: any bytes but a comma, not ours, without blanks at its ends.
+fn member_of_others() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        Just(b"bluegreen-pin".to_vec()),
+        Just(b"=".to_vec()),
+        Just(b";".to_vec()),
+        Just(b"%62".to_vec()),
+        "[a-z ]{1,4}".prop_map(String::into_bytes),
+        prop::collection::vec(any::<u8>(), 1..5),
+    ];
+    prop::collection::vec(piece, 1..6).prop_filter_map("it is ours, or none", |pieces| {
+        let mut member = pieces.concat();
+        member.retain(|byte| *byte != b',');
+        let member = member.trim_ascii().to_vec();
+        let key = member
+            .split(|byte| *byte == b'=')
+            .next()
+            .unwrap_or_default();
+        let is_others = !member.contains(&b'=') || !decodes_to_ours(key);
+        (!member.is_empty() && is_others).then_some(member)
+    })
+}
+
+/// A member of ours in one of the ways in which agents read it.
+fn member_of_ours() -> impl Strategy<Value = Vec<u8>> {
+    let name = prop_oneof![Just("bluegreen-pin"), Just("bluegreen-bucket")];
+    let blank = prop_oneof![
+        Just(""),
+        Just(" "),
+        Just("+"),
+        Just("%20"),
+        Just("%C2%A0"),
+        Just("\t")
+    ];
+    (name, any::<u32>(), blank.clone(), blank, "[a-z0-9;=]{0,5}").prop_map(
+        |(name, encoded, before, behind, value)| {
+            let key = name
+                .bytes()
+                .enumerate()
+                .map(|(place, byte)| match encoded >> place & 1 {
+                    0 => char::from(byte).to_string(),
+                    _ if encoded >> 31 == 0 => format!("%{byte:02x}"),
+                    _ => format!("%25{byte:02X}"),
+                });
+            let key: String = key.collect();
+            format!("{before}{key}{behind}={value}").into_bytes()
+        },
+    )
+}
+
+/// Whether one of our keys is what agents make of this, as often as they decode it.
+fn decodes_to_ours(key: &[u8]) -> bool {
+    let mut key = key.to_vec();
+    loop {
+        let decoded: Vec<u8> = percent_decoded(&key);
+        if decoded == key {
+            break;
+        }
+        key = decoded;
+    }
+    let is_blank = |byte: &u8| !byte.is_ascii_graphic() || *byte == b'+';
+    while key.first().is_some_and(is_blank) {
+        key.remove(0);
+    }
+    while key.last().is_some_and(is_blank) {
+        key.pop();
+    }
+    ["bluegreen-pin", "bluegreen-bucket"]
+        .iter()
+        .any(|name| key.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let digits = text
+            .get(at + 1..at + 3)
+            .and_then(|two| std::str::from_utf8(two).ok());
+        let byte = digits
+            .filter(|two| text[at] == b'%' && two.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|two| u8::from_str_radix(two, 16).ok());
+        decoded.push(byte.unwrap_or(text[at]));
+        at += if byte.is_some() { 3 } else { 1 };
+    }
+    decoded
+}
+
+/// What becomes of lines of baggage when it is to have these members of ours.
+fn written(lines: &[Vec<u8>], ours: Members<'_>) -> (Option<Vec<u8>>, bool) {
+    let fields: Vec<_> = lines
+        .iter()
+        .map(|line| (baggage::HEADER, line.as_slice()))
+        .collect();
+    let bytes = headers::serialized(&fields);
+    let headers = Headers::new(bytes.as_slice().into());
+    let keys = keys();
+    let written = Baggage::read(&keys, &headers).with(ours);
+    let line = match written.edit {
+        Edit::Keep => return (None, written.is_full),
+        Edit::Add(line) | Edit::Set(line) => line,
+        Edit::Remove => Vec::new(),
+    };
+    (Some(line), written.is_full)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #[test]
+    fn members_of_others_stay_byte_for_byte_and_ours_go(
+        members in prop::collection::vec(
+            prop_oneof![
+                (Just(false), member_of_others()),
+                (Just(true), member_of_ours()),
+            ],
+            0..9,
+        ),
+        lines in prop::collection::vec(any::<bool>(), 9),
+        bucket in prop::option::of("[0-9]{1,20}"),
+    ) {
+        let mut text = vec![Vec::new()];
+        for ((_, member), is_new_line) in members.iter().zip(&lines) {
+            if *is_new_line {
+                text.push(Vec::new());
+            }
+            let line = text.last_mut().unwrap();
+            if !line.is_empty() {
+                line.extend_from_slice(b" ,\t");
+            }
+            line.extend_from_slice(member);
+        }
+        let mut expected: Vec<&[u8]> = members
+            .iter()
+            .filter_map(|(is_ours, member)| (!is_ours).then_some(member.as_slice()))
+            .collect();
+        let own = bucket.as_ref().map(|bucket| format!("bluegreen-bucket={bucket}"));
+        expected.extend(own.as_ref().map(String::as_bytes));
+        let ours = Members { pin: None, bucket: bucket.as_ref().map(String::as_bytes) };
+        let (line, is_full) = written(&text, ours);
+        prop_assert!(!is_full);
+        match line {
+            Some(line) => prop_assert_eq!(line, expected.join(&b','), "{:?}", text),
+            None => {
+                let is_there = |(is_ours, _): &&(bool, Vec<u8>)| *is_ours;
+                let number = members.iter().filter(is_there).count();
+                prop_assert_eq!(number, usize::from(bucket.is_some()), "{:?}", text);
+            }
+        }
+    }
+
+    #[test]
+    fn baggage_never_becomes_longer_than_proxies_have_to_pass_on(
+        number in 0..70_usize,
+        length in 0..8300_usize,
+    ) {
+        let mut line = vec!["a=1"; number].join(",").into_bytes();
+        if line.len() < length {
+            line.extend(vec![b'x'; length - line.len()]);
+        }
+        let ours = Members { pin: Some(b"green"), bucket: Some(b"56") };
+        let all = b",bluegreen-pin=green,bluegreen-bucket=56";
+        let number = line.split(|b| *b == b',').filter(|m| !m.is_empty()).count();
+        let (written, is_full) = written(std::slice::from_ref(&line), ours);
+        let has_room = number + 2 <= 64 && line.len() + all.len() <= 8192;
+        prop_assert_eq!(is_full, !has_room);
+        if let Some(written) = written {
+            prop_assert!(written.starts_with(&line));
+            prop_assert!(written.len() <= 8192 && written.split(|b| *b == b',').count() <= 64);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_baggage(lines in prop::collection::vec(any::<Vec<u8>>(), 0..3)) {
+        let ours = Members { pin: Some(b"green"), bucket: None };
+        let (line, _) = written(&lines, ours);
+        prop_assert!(line.is_none_or(|line| line.ends_with(b"bluegreen-pin=green")));
+    }
+
+    #[test]
+    fn a_list_of_pins_is_the_same_in_both_forms(
+        entries in prop::collection::vec(("([a-z0-9_-]{1,3}\\.){0,2}[a-z0-9_-]{1,3}", "[a-z0-9]([a-z0-9-]{0,3}[a-z0-9])?"), 1..5),
+    ) {
+        prop_assume!(entries.iter().all(|(_, version)| version != "none"));
+        let written: Vec<String> = entries.iter().map(|(name, v)| format!("{name}={v}")).collect();
+        let token: Vec<String> = entries.iter().map(|(name, v)| format!("{name}.{v}")).collect();
+        let list = PinList::new(written.join(",").as_bytes()).unwrap();
+        prop_assert_eq!(list.token(), token.join("..").into_bytes());
+        prop_assert_eq!(PinList::of_token(&list.token()), Some(list.clone()));
+        for (name, _) in &entries {
+            let first = entries.iter().find(|(other, _)| other == name);
+            let found = list.version_of(|other| other == name.as_bytes());
+            prop_assert_eq!(found.as_deref(), first.map(|(_, version)| version.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_a_list_or_none(value in "[a-z0-9._=, -]{0,24}") {
+        for list in [PinList::new(value.as_bytes()), PinList::of_token(value.as_bytes())].into_iter().flatten() {
+            prop_assert_eq!(PinList::new(list.bytes()), Some(list.clone()));
+            prop_assert_eq!(PinList::of_token(&list.token()), Some(list));
+        }
+    }
+}
+
 // -- Configurations -----------------------------------------------------------------
 
 proptest! {
@@ -492,5 +715,90 @@ proptest! {
                 prop_assert!(line.len() < 1500, "{}", line);
             }
         }
+    }
+}
+
+// -- Signed pins --------------------------------------------------------------
+
+struct Proxy;
+
+impl Verifier for Proxy {
+    fn seconds(&self) -> u64 {
+        signing::NOW
+    }
+
+    fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
+        Some(signing::verify_signature(arguments))
+    }
+}
+
+/// Good tokens of both algorithms.
+static TOKENS: LazyLock<[String; 2]> = LazyLock::new(|| {
+    let es = signing::Token::default();
+    let rs = signing::Token {
+        key: "rs".to_owned(),
+        header: r#"{"alg":"RS256","kid":"a"}"#.to_owned(),
+        ..es.clone()
+    };
+    [es.text(), rs.text()]
+});
+
+/// The version that a token pins.
+fn pinned(token: &[u8]) -> Option<Vec<u8>> {
+    let json = r#"{"pin": {"keys": [{"name": "a", "publicKey": "${key:es}"},
+                                    {"name": "b", "publicKey": "${key:rs}"}]}}"#;
+    let config = config::parse(signing::with_keys(json).as_bytes()).unwrap();
+    let names = Names {
+        host: b"shop.example",
+        rollout: None,
+    };
+    let checker = Checker {
+        known: &RefCell::default(),
+        verifier: &Proxy,
+    };
+    let pins = config.mesh.signed_pins().unwrap();
+    let (version, _) = pins.check(token, &names, checker).ok()?;
+    Some(version.to_vec())
+}
+
+#[test]
+fn no_byte_of_a_token_changed_by_one_bit_pins() {
+    for token in &*TOKENS {
+        assert_eq!(pinned(token.as_bytes()).as_deref(), Some(&b"green"[..]));
+        for at in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[at] ^= 1 << (at % 8);
+            assert_eq!(pinned(&changed), None, "at {at}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_token_with_changed_bytes_pins(
+        which in 0..2_usize,
+        changes in prop::collection::vec((any::<Index>(), prop_oneof!["[A-Za-z0-9_.-]", "[\0-\u{7f}]"]), 1..4),
+        cut in prop::option::weighted(0.1, any::<Index>()),
+    ) {
+        let token = TOKENS[which].as_bytes();
+        let mut changed = token.to_vec();
+        for (at, byte) in changes {
+            *at.get_mut(&mut changed) = byte.as_bytes()[0];
+        }
+        if let Some(cut) = cut {
+            changed.truncate(cut.index(token.len()));
+        }
+        prop_assume!(changed != token);
+        prop_assert_eq!(pinned(&changed), None);
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd_for_a_token(bytes in prop::collection::vec(any::<u8>(), 0..300), claims: String) {
+        prop_assert_eq!(pinned(&bytes), None);
+        let made = signing::Token {
+            claims: claims.chars().filter(|c| u32::from(*c) < 256).collect(),
+            ..signing::Token::default()
+        };
+        prop_assert_eq!(pinned(made.text().as_bytes()), None);
     }
 }

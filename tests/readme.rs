@@ -47,8 +47,9 @@ fn pages() -> Vec<String> {
 }
 
 /// The pages that the second edition's users read first: they say what the code does.
-const OURS: [&str; 12] = [
+const OURS: [&str; 14] = [
     "README.md",
+    "docs/chains.md",
     "docs/cli.md",
     "docs/compatibility.md",
     "docs/configuration.md",
@@ -57,6 +58,7 @@ const OURS: [&str; 12] = [
     "docs/how-it-works.md",
     "docs/install.md",
     "docs/operating.md",
+    "docs/pins.md",
     "docs/route.md",
     "docs/testers.md",
     "docs/upgrade.md",
@@ -216,6 +218,7 @@ fn the_table_of_fields_is_complete_and_has_no_other() {
     assert_eq!(documented.len(), fields().len(), "a row twice");
     let levels = [
         "",
+        "baggage",
         "identity",
         "identity.cookie",
         "pin",
@@ -471,7 +474,8 @@ fn headers_metrics_and_labels_that_are_named_exist() {
                 assert!(headers.contains(word), "{page}: no header {word}");
             }
             let word = word.trim_end_matches('-');
-            if word.starts_with("bluegreen_") {
+            // What access logs may print is no metric.
+            if word.starts_with("bluegreen_") && word != "bluegreen_pinned_by" {
                 assert!(metrics.contains(word), "{page}: no metric {word}");
             }
             if word.starts_with("bg_") && !word.contains("__") {
@@ -589,7 +593,13 @@ fn the_lines_of_the_log_and_of_responses_are_the_codes() {
     for line in lines.iter().chain(&told) {
         // Without a label's name, and what the page leaves out.
         let parts = line.replace('…', "").replace("\"version\"", "; ");
+        let reason = |part: &&str| {
+            let word = part.strip_prefix("reason=");
+            let label = word.map(|word| format!("pin-{word}"));
+            label.is_some_and(|label| REASONS.iter().any(|(_, other)| *other == label))
+        };
         let parts = parts.split("; ").filter(|part| !part.trim().is_empty());
+        let parts = parts.filter(|part| !reason(part));
         for part in parts {
             assert!(
                 source.contains(part.trim_start_matches(';').trim()),
@@ -597,6 +607,34 @@ fn the_lines_of_the_log_and_of_responses_are_the_codes() {
             );
         }
     }
+}
+
+// ---- docs/pins.md ---------------------------------------------------------------------
+
+#[test]
+fn the_reasons_why_a_pin_does_not_count_are_the_codes() {
+    let table = rows(&marked(&read("docs/pins.md"), "reasons"));
+    let listed: BTreeSet<String> = table.iter().map(|row| code(&row[0]).to_owned()).collect();
+    let of_code = REASONS
+        .iter()
+        .filter_map(|(_, label)| label.strip_prefix("pin-"));
+    let of_code = of_code.filter(|word| *word != "not-routed");
+    assert_eq!(listed, of_code.map(str::to_owned).collect());
+}
+
+#[test]
+fn the_table_of_a_keys_fields_is_complete_and_has_no_other() {
+    let page = read("docs/configuration.md");
+    let part = page.split("### Keys of pins").nth(1).expect("the part");
+    let table = part.split("\n\n").find(|part| part.starts_with('|'));
+    let documented: BTreeSet<String> = rows(table.expect("a table"))
+        .iter()
+        .map(|row| code(&row[0]).to_owned())
+        .collect();
+    let unknown = errors(&json!({"pin": {"keys": [{"unknown": 0}]}})).to_string();
+    let list = unknown.split_once(" a field here (").expect(&unknown).1;
+    let fields = list.split(')').next().expect("fields").split(", ");
+    assert_eq!(documented, fields.map(str::to_owned).collect());
 }
 
 // ---- what others measured and test ----------------------------------------------------
@@ -666,9 +704,10 @@ fn the_older_istio_that_is_said_to_be_tested_is_the_one_of_its_script() {
 // ---- commands -------------------------------------------------------------------------
 
 /// The pages of which the tests on a cluster run every command.
-const WALKTHROUGHS: [&str; 4] = [
+const WALKTHROUGHS: [&str; 5] = [
     "examples/argo-rollouts/README.md",
     "examples/blue-green/README.md",
+    "examples/chain/README.md",
     "examples/flagger/README.md",
     "examples/gateway-api/README.md",
 ];

@@ -15,8 +15,10 @@ use bluegreen::core::named_routes::NamedRoutes;
 use bluegreen::core::role::{Placement, Role};
 use bluegreen::core::route::Target;
 use bluegreen::core::route_name::RouteName;
+use bluegreen::core::signed_pin::{self, Checker};
 use bluegreen::core::targets::Targets;
-use bluegreen::core::{cache_control, headers};
+use bluegreen::core::{baggage, cache_control, headers};
+use host::signing;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -267,20 +269,25 @@ impl World for Core {
             }
             match decision::route(&properties, &mut self.named_routes) {
                 RouteName::States(request) => named = Some(request),
-                RouteName::IsOfOthers => return request,
+                RouteName::IsOfOthers => return self.clean(caller, request),
                 RouteName::IsMisspelled => {
                     let cluster = properties.cluster.unwrap_or_default();
                     let target = self.targets.know(Target::new(&cluster));
                     let counted = target.rejected(Reason::RouteName);
                     let (counters, tally) = (&mut self.counters, &mut self.tally);
                     tally.count(|tally, count| counters.each_rejected(&counted, tally, count));
-                    return request;
+                    return self.clean(caller, request);
                 }
             }
         }
         let all = headers::Headers::new(host::serialized(&request).into());
         let random = || Some(0x5eed_0000_1111_2222);
-        let decision = decision::request(&self.config, caller, &all, named, random);
+        let known = RefCell::default();
+        let checker = Checker {
+            known: &known,
+            verifier: &Verifier,
+        };
+        let decision = decision::request(&self.config, caller, &all, named, checker, random);
         let settings = self.config.settings(decision.memory.settings());
         let pin = decision.pin.as_ref().map(PinValue::bytes);
         edit(&mut request, settings.pin_header(), pin);
@@ -289,6 +296,7 @@ impl World for Core {
         edit(&mut request, &self.config.bucket_header, bucket);
         let version = decision.version.as_ref().map(|name| &**name);
         edit(&mut request, VERSION_HEADER, version);
+        edit(&mut request, baggage::HEADER, decision.baggage);
         if let Some(line) = decision.cookie {
             edit(&mut request, "cookie", Edit::Set(line));
         }
@@ -331,6 +339,31 @@ impl World for Core {
 
     fn counts(&self) -> BTreeMap<String, u64> {
         self.tally.counts.clone()
+    }
+}
+
+impl Core {
+    /// Takes what only proxies may write out of a stranger's request on a route of others.
+    fn clean(&self, caller: Caller<'_>, mut request: Headers) -> Headers {
+        if matches!(caller, Caller::Stranger) {
+            let all = headers::Headers::new(host::serialized(&request).into());
+            let baggage = decision::of_others(&self.config, &all);
+            edit(&mut request, baggage::HEADER, baggage);
+        }
+        request
+    }
+}
+
+/// The clock and the signatures of the table.
+struct Verifier;
+
+impl signed_pin::Verifier for Verifier {
+    fn seconds(&self) -> u64 {
+        signing::NOW
+    }
+
+    fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
+        Some(signing::verify_signature(arguments))
     }
 }
 

@@ -12,6 +12,7 @@ pub mod mesh;
 mod moves;
 mod plugin;
 mod screen;
+mod signatures;
 pub mod simulate;
 pub mod yaml;
 

@@ -8,6 +8,9 @@
 #[path = "../../tests/table/mod.rs"]
 mod table;
 
+#[path = "../../tests/signing/mod.rs"]
+mod signing;
+
 use bluegreen::core::config;
 use bluegreen_cli::explain::{Marks, Place, Proxy};
 use bluegreen_cli::files::File;
@@ -81,6 +84,7 @@ fn proxy<'r>(hop: &Hop, routes: &'r Routes) -> Proxy<'r> {
             RouteKind::Unmarked => Marks::None,
             _ => Marks::All,
         },
+        now: Some(signing::NOW),
     };
     Proxy::new(config, routes, place)
 }

@@ -11,7 +11,9 @@ use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
-use walrus::{FunctionId, ImportKind, Module, ModuleConfig, ValType, passes};
+use walrus::{
+    FunctionBuilder, FunctionId, FunctionKind, ImportKind, Module, ModuleConfig, ValType, passes,
+};
 
 /// All that the module exports, as the host knows it and as the linker left it:
 /// its memory, its start, and our callbacks in the place of the SDK's, which a
@@ -28,7 +30,7 @@ const EXPORTS: [(&str, &str); 8] = [
 ];
 
 /// All that the module may import, by module and name.
-const IMPORTS: [(&str, &str); 17] = [
+const IMPORTS: [(&str, &str); 20] = [
     ("env", "proxy_log"),
     ("env", "proxy_set_effective_context"),
     ("env", "proxy_get_buffer_bytes"),
@@ -38,6 +40,9 @@ const IMPORTS: [(&str, &str); 17] = [
     ("env", "proxy_replace_header_map_value"),
     ("env", "proxy_remove_header_map_value"),
     ("env", "proxy_get_property"),
+    ("env", "proxy_set_property"),
+    ("env", "proxy_get_current_time_nanoseconds"),
+    ("env", "proxy_call_foreign_function"),
     ("env", "proxy_define_metric"),
     ("env", "proxy_increment_metric"),
     ("env", "proxy_record_metric"),
@@ -76,10 +81,12 @@ fn run(input: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
     let linked = fs::read(input)?;
     let mut module = ModuleConfig::new().parse(&linked)?;
     keep_exports(&mut module)?;
+    empty_what_only_their_callbacks_call(&mut module);
     // Twice: what only a dropped callback imports is gone and needs no refusal.
     passes::gc::run(&mut module);
     refuse_imports(&mut module)?;
     passes::gc::run(&mut module);
+    write_names_as_sources_do(&mut module);
     let cut = module.emit_wasm();
     if cut.len() > MAX_SIZE {
         return Err(format!("{} bytes are more than {MAX_SIZE}", cut.len()).into());
@@ -105,6 +112,51 @@ fn keep_exports(module: &mut Module) -> Result<(), Box<dyn Error>> {
         module.exports.add(name, item);
     }
     Ok(())
+}
+
+/// Empties the default methods of the SDK's traits. They stand in vtables, so they look
+/// used, with all that they use in their turn: a twentieth of the module. But only the
+/// SDK's callbacks call them, and these are gone.
+fn empty_what_only_their_callbacks_call(module: &mut Module) {
+    /// As Rust before 1.96 names them, `proxy_wasm::traits::Context::on_done`.
+    const METHODS: &str = "proxy_wasm::traits::";
+    /// As it names them since, `<TYPE as proxy_wasm::traits::Context>::on_done`. The filter
+    /// has no types of these traits, so that all of them are the SDK's.
+    const OF_TYPES: &str = " as proxy_wasm::traits::";
+    let is_method = |name: &str| {
+        let name = plain(name);
+        name.starts_with(METHODS) || name.starts_with('<') && name.contains(OF_TYPES)
+    };
+    let all: Vec<_> = module
+        .funcs
+        .iter_local()
+        .filter(|(id, _)| module.funcs.get(*id).name.as_deref().is_some_and(is_method))
+        .map(|(id, function)| (id, function.ty(), function.args.clone()))
+        .collect();
+    for (id, ty, arguments) in all {
+        let (params, results) = module.types.params_results(ty);
+        let (params, results) = (params.to_vec(), results.to_vec());
+        let mut builder = FunctionBuilder::new(&mut module.types, &params, &results);
+        builder.func_body().unreachable();
+        module.funcs.get_mut(id).kind = FunctionKind::Local(builder.local_func(arguments));
+    }
+}
+
+/// Returns the name of a function as its source has it.
+fn plain(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+/// Names functions as their sources do, without the compiler's signs and numbers: Envoy's
+/// backtraces show these names as they are. It also saves a tenth of the module.
+fn write_names_as_sources_do(module: &mut Module) {
+    /// Names of generic functions say all their types.
+    const LONGEST: usize = 120;
+    for function in module.funcs.iter_mut() {
+        if let Some(name) = &mut function.name {
+            *name = plain(name).chars().take(LONGEST).collect();
+        }
+    }
 }
 
 /// A host function that the module is not to call.

@@ -81,6 +81,18 @@ impl ServiceNames {
     }
 }
 
+/// Returns whether `name` means this host: as all of it, as its first label, or as the
+/// one name of the Service that it is to a workload with these names.
+#[must_use]
+pub fn is_meant_by(host: &[u8], names: Option<&ServiceNames>, name: &[u8]) -> bool {
+    let label = host.split(|&b| b == b'.').next();
+    let is_unified = |names: &ServiceNames| {
+        let [name_of_host, rest] = names.unified(host);
+        name.strip_prefix(name_of_host) == Some(rest)
+    };
+    name == host || label == Some(name) || names.is_some_and(is_unified)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

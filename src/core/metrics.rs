@@ -27,12 +27,16 @@ pub enum Source {
     Minted,
     /// A caller's bucket.
     BucketHeader,
+    /// A pin in the baggage.
+    PinBaggage,
+    /// A bucket in the baggage.
+    BucketBaggage,
     /// Nothing: Envoy rolled dice.
     None,
 }
 
 /// The sources with their labels.
-pub const SOURCES: [(Source, &str); 8] = [
+pub const SOURCES: [(Source, &str); 10] = [
     (Source::PinHeader, "pin-header"),
     (Source::PinQuery, "pin-query"),
     (Source::PinCookie, "pin-cookie"),
@@ -40,6 +44,8 @@ pub const SOURCES: [(Source, &str); 8] = [
     (Source::IdentityCookie, "identity-cookie"),
     (Source::Minted, "minted"),
     (Source::BucketHeader, "bucket-header"),
+    (Source::PinBaggage, "pin-baggage"),
+    (Source::BucketBaggage, "bucket-baggage"),
     (Source::None, "none"),
 ];
 
@@ -48,6 +54,24 @@ pub const SOURCES: [(Source, &str); 8] = [
 pub enum Reason {
     /// A pin that is no name of a version.
     PinMalformed,
+    /// A plain name of a version where pins have to be signed.
+    PinUnsigned,
+    /// A signed pin that has ended.
+    PinExpired,
+    /// A signed pin that has not begun.
+    PinNotYet,
+    /// A signed pin for other hosts and rollouts.
+    PinOtherRollout,
+    /// A signed pin that lives longer than its key's may.
+    PinLifetime,
+    /// A signed pin of no key that may pin this for its subject.
+    PinKey,
+    /// A signed pin whose signature is not the key's.
+    PinSignature,
+    /// A signed pin that no longer counts.
+    PinRevoked,
+    /// A signed pin whose signature nobody had the time to verify.
+    PinBusy,
     /// A pinned request that another version answered.
     PinNotRouted,
     /// A pin for no backend of a route whose name states weights.
@@ -56,44 +80,74 @@ pub enum Reason {
     CookieMalformed,
     /// A caller's bucket that is not one plain number of 64 bits.
     BucketHeader,
+    /// Baggage that has no room for a member of ours.
+    BaggageFull,
     /// A route's name that begins as one that states weights, and states none, or those of
     /// another day.
     RouteName,
 }
 
 /// The reasons with their labels.
-pub const REASONS: [(Reason, &str); 6] = [
+pub const REASONS: [(Reason, &str); 16] = [
     (Reason::PinMalformed, "pin-malformed"),
+    (Reason::PinUnsigned, "pin-unsigned"),
+    (Reason::PinExpired, "pin-expired"),
+    (Reason::PinNotYet, "pin-not-yet"),
+    (Reason::PinOtherRollout, "pin-other-rollout"),
+    (Reason::PinLifetime, "pin-lifetime"),
+    (Reason::PinKey, "pin-key"),
+    (Reason::PinSignature, "pin-signature"),
+    (Reason::PinRevoked, "pin-revoked"),
+    (Reason::PinBusy, "pin-busy"),
     (Reason::PinNotRouted, "pin-not-routed"),
     (Reason::PinUnknownVersion, "pin-unknown-version"),
     (Reason::CookieMalformed, "cookie-malformed"),
     (Reason::BucketHeader, "bucket-header"),
+    (Reason::BaggageFull, "baggage-full"),
     (Reason::RouteName, "route-name"),
 ];
 
-/// The reasons that one stream has met.
+impl Reason {
+    /// Returns the word by which a tester is told why a pin does not count.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let label = REASONS.iter().find(|(row, _)| *row == self);
+        let word = label.and_then(|(_, label)| label.strip_prefix("pin-"));
+        word.unwrap_or_default()
+    }
+
+    /// Returns the bit of its place in [`REASONS`].
+    fn bit(self) -> u32 {
+        let place = REASONS.iter().take_while(|(row, _)| *row != self).count();
+        u32::try_from(place).map_or(0, |place| 1_u32.wrapping_shl(place))
+    }
+}
+
+/// The reasons that one stream has met: a bit for each place in [`REASONS`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Reasons([bool; REASONS.len()]);
+pub struct Reasons(u32);
 
 impl Reasons {
     /// Adds a reason.
     pub fn add(&mut self, reason: Reason) {
-        for (met, (row, _)) in self.0.iter_mut().zip(REASONS) {
-            *met |= row == reason;
-        }
+        self.0 |= reason.bit();
     }
 
     /// Returns whether a reason was met.
     #[must_use]
     pub fn has(self, reason: Reason) -> bool {
-        let mut all = self.0.into_iter().zip(REASONS);
-        all.any(|(met, (row, _))| met && row == reason)
+        self.0 & reason.bit() != 0
     }
 
     /// Returns the reasons in the order of [`REASONS`], by their places there.
     pub fn places(self) -> impl Iterator<Item = usize> {
-        let met = self.0.into_iter().enumerate();
-        met.filter_map(|(place, met)| met.then_some(place))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let place = usize::try_from(rest.trailing_zeros()).ok()?;
+            let is_met = rest != 0;
+            rest &= rest.wrapping_sub(1);
+            is_met.then_some(place)
+        })
     }
 }
 

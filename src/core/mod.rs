@@ -7,6 +7,9 @@
 //!
 //! decision::request    rollouts         which settings hold
 //!                      pin              does a tester ask for a version
+//!                      signed_pin       and may they
+//!                      pin_list         or for versions of single services
+//!                      baggage          what do the applications' agents pass on
 //!                      request_cookies  who is the user: header, cookie, or
 //!                      identity         a new one
 //!                      host             what users are dealt by
@@ -20,6 +23,7 @@
 //!                      metrics          and as what it counts
 //! ```
 
+pub mod baggage;
 pub mod bucket;
 pub mod cache_control;
 pub mod config;
@@ -33,6 +37,7 @@ pub mod marked_routes;
 pub mod metrics;
 pub mod named_routes;
 pub mod pin;
+pub mod pin_list;
 pub mod properties;
 pub mod request_cookies;
 pub mod role;
@@ -40,5 +45,6 @@ pub mod rollouts;
 pub mod route;
 pub mod route_name;
 pub mod set_cookie;
+pub mod signed_pin;
 pub mod targets;
 pub mod version;

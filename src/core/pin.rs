@@ -1,5 +1,6 @@
 //! What a tester asks for: a version, or no version any more.
 
+use super::pin_list::PinList;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -45,6 +46,8 @@ impl Deref for PinName {
 pub enum PinRequest {
     /// The version that answers to this name.
     Version(PinName),
+    /// Versions of single services.
+    List(PinList),
     /// No version any more: `none`.
     Unpin,
     /// Nothing, for it is no name of a version.
@@ -55,20 +58,40 @@ impl PinRequest {
     /// The word that asks for no version any more.
     pub const NONE: &'static [u8] = b"none";
 
-    /// Returns what `value` (a header's, a parameter's, a cookie's) asks for.
+    /// Returns what `value` (a header's or a parameter's) asks for.
     #[must_use]
     pub fn of(value: &[u8]) -> Self {
         if value == Self::NONE {
             return Self::Unpin;
         }
-        PinName::new(value).map_or(Self::Malformed, Self::Version)
+        let version = PinName::new(value).map(Self::Version);
+        let list = || PinList::new(value).map(Self::List);
+        version.or_else(list).unwrap_or(Self::Malformed)
+    }
+
+    /// Returns what `value` (a cookie's or that of a member of baggage) asks for.
+    #[must_use]
+    pub fn of_token(value: &[u8]) -> Self {
+        if !value.contains(&b'.') && !value.contains(&b'=') {
+            return Self::of(value);
+        }
+        PinList::of_token(value).map_or(Self::Malformed, Self::List)
     }
 }
 
 /// Returns what the first parameter `name` that has a value asks for, in the query of
-/// a `:path`. Names and values are decoded from `application/x-www-form-urlencoded`.
+/// a `:path`.
 #[must_use]
 pub fn in_query(path: &[u8], name: &str) -> Option<PinRequest> {
+    let value = value_in_query(path, name, PinList::LONGEST)?;
+    Some(PinRequest::of(&value))
+}
+
+/// Returns the value of the first parameter `name` that has one, in the query of a
+/// `:path`: of a value of more than `longest` bytes one byte more, which tells that it is
+/// too long. Names and values are decoded from `application/x-www-form-urlencoded`.
+#[must_use]
+pub fn value_in_query(path: &[u8], name: &str, longest: usize) -> Option<Vec<u8>> {
     let query = path.get(without_query(path).len()..)?.strip_prefix(b"?")?;
     let end = memchr::memchr(b'#', query).unwrap_or(query.len());
     query.get(..end)?.split(|&b| b == b'&').find_map(|pair| {
@@ -76,9 +99,8 @@ pub fn in_query(path: &[u8], name: &str) -> Option<PinRequest> {
         let (key, value) = pair.split_at_checked(at)?;
         let value = value.strip_prefix(b"=").filter(|value| !value.is_empty())?;
         decoded(key).eq(name.bytes()).then(|| {
-            // One byte more than a name can have tells that it is none.
-            let value = decoded(value).take(PinName::LONGEST.saturating_add(1));
-            PinRequest::of(&value.collect::<Vec<u8>>())
+            let value = decoded(value).take(longest.saturating_add(1));
+            value.collect()
         })
     })
 }
@@ -107,7 +129,7 @@ fn decoded(part: &[u8]) -> impl Iterator<Item = u8> + '_ {
     })
 }
 
-fn hex(digit: u8) -> Option<u8> {
+pub(super) fn hex(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)
         .and_then(|value| u8::try_from(value).ok())
@@ -152,9 +174,21 @@ mod tests {
     }
 
     #[test]
+    fn a_pin_may_be_a_list_whose_form_depends_on_where_it_stands() {
+        let list = || PinRequest::List(PinList::new(b"stock=v2").unwrap());
+        assert_eq!(PinRequest::of(b"stock=v2"), list());
+        assert_eq!(PinRequest::of_token(b"stock.v2"), list());
+        assert_eq!(PinRequest::of(b"stock.v2"), PinRequest::Malformed);
+        assert_eq!(PinRequest::of_token(b"stock=v2"), PinRequest::Malformed);
+        assert_eq!(PinRequest::of_token(b"green"), version("green"));
+        assert_eq!(PinRequest::of_token(b"none"), PinRequest::Unpin);
+    }
+
+    #[test]
     fn the_first_parameter_with_a_value_is_a_pin() {
         let green = || Some(version("green"));
         let malformed = || Some(PinRequest::Malformed);
+        let list = |list: &str| PinList::new(list.as_bytes()).map(PinRequest::List);
         let long = format!("/?version-pin={}", "x".repeat(64));
         let longest = format!("/?version-pin={}", "%78".repeat(63));
         let rows = [
@@ -168,6 +202,12 @@ mod tests {
             ("/?version%2Dpin=%67%72%65%65%6E", green()),
             ("/?version-pin=purple", Some(version("purple"))),
             ("/?version-pin=none", Some(PinRequest::Unpin)),
+            ("/?version-pin=stock=v2", list("stock=v2")),
+            (
+                "/?version-pin=shop%3Dgreen%2Cstock%3Dv2",
+                list("shop=green,stock=v2"),
+            ),
+            ("/?version-pin=stock.v2", malformed()),
             (&longest, Some(version(&"x".repeat(63)))),
             (&long, malformed()),
             ("/?version-pin=green+", malformed()),

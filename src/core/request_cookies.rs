@@ -13,8 +13,11 @@ pub struct RequestCookies<'h> {
     pub identity: Option<&'h [u8]>,
     /// Whether there are identity cookies, and none of them is well-formed.
     pub identity_is_malformed: bool,
-    /// What the pin cookie asks for.
+    /// What the pin cookie asks for, where pins need not be signed.
     pub pin: Option<PinRequest>,
+    /// The pin cookie's value, where they have to be: of several the first that may be a
+    /// token, or unpins.
+    pub signed_pin: Option<&'h [u8]>,
 }
 
 impl<'h> RequestCookies<'h> {
@@ -25,6 +28,7 @@ impl<'h> RequestCookies<'h> {
         for line in lines {
             settings.cookies.each(line, |cookie, value| match cookie {
                 Cookie::Identity => cookies.add_identity(settings, value),
+                Cookie::Pin if settings.signed_pins().is_some() => cookies.add_signed_pin(value),
                 Cookie::Pin => cookies.add_pin(value),
             });
         }
@@ -44,9 +48,16 @@ impl<'h> RequestCookies<'h> {
     }
 
     fn add_pin(&mut self, value: &[u8]) {
-        let request = PinRequest::of(value);
+        let request = PinRequest::of_token(value);
         if matches!(self.pin, None | Some(PinRequest::Malformed)) {
             self.pin = Some(request);
+        }
+    }
+    fn add_signed_pin(&mut self, value: &'h [u8]) {
+        let may_count = |value: &[u8]| value.contains(&b'.') || value == PinRequest::NONE;
+        let replaces = |before: &[u8]| !may_count(before) && may_count(value);
+        if self.signed_pin.is_none_or(replaces) {
+            self.signed_pin = Some(value);
         }
     }
 }

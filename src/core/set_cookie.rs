@@ -48,6 +48,8 @@ pub struct SetCookie {
     name: Box<str>,
     /// `; Max-Age=...`, or empty for a session cookie.
     max_age: Box<str>,
+    /// The same in seconds; 0 for a session cookie.
+    max_age_seconds: u32,
     /// The other attributes, on https and on http.
     attributes: ByScheme,
     /// The same without `Domain`, if they have one.
@@ -79,6 +81,7 @@ impl SetCookie {
         Self {
             name,
             max_age: max_age.into(),
+            max_age_seconds: attributes.max_age_seconds,
             attributes: ByScheme::new(attributes),
             of_host: (!attributes.domain.is_empty()).then(of_host),
             secure: attributes.secure,
@@ -102,6 +105,17 @@ impl SetCookie {
     #[must_use]
     pub fn line(&self, value: &[u8], https: bool) -> Vec<u8> {
         self.joined(value, &self.max_age, self.attributes.on(https))
+    }
+
+    /// Returns the same for a value that is of no use after so many seconds. A cookie that
+    /// browsers keep until they are closed stays one.
+    #[must_use]
+    pub fn line_for(&self, value: &[u8], seconds: u32, https: bool) -> Vec<u8> {
+        let max_age = match self.max_age_seconds {
+            own @ 1.. if seconds < own => format!("; Max-Age={seconds}"),
+            _ => return self.line(value, https),
+        };
+        self.joined(value, &max_age, self.attributes.on(https))
     }
 
     /// Returns the headers' values that make a browser forget the cookie: with the
@@ -218,6 +232,23 @@ mod tests {
             assert_eq!(secure(setting, false), on_http, "{setting:?}");
             assert_eq!(secure(setting, true), on_https, "{setting:?}");
         }
+    }
+
+    #[test]
+    fn a_cookie_lives_no_longer_than_its_value_is_of_use() {
+        let line = |age, seconds| {
+            let attributes = Attributes {
+                max_age_seconds: age,
+                ..attributes()
+            };
+            let cookie = SetCookie::new("a".into(), &attributes);
+            let line = String::from_utf8(cookie.line_for(b"1", seconds, false)).unwrap();
+            line.split("; ").nth(1).unwrap().to_owned()
+        };
+        assert_eq!(line(60, 59), "Max-Age=59");
+        assert_eq!(line(60, 60), "Max-Age=60");
+        assert_eq!(line(60, u32::MAX), "Max-Age=60");
+        assert_eq!(line(0, 59), "Path=/", "until the browser is closed");
     }
 
     fn cleared(attributes: &Attributes) -> Vec<String> {

@@ -6,8 +6,9 @@
 //! it), and on each worker.
 
 use super::{host, shared};
+use crate::core::baggage;
 use crate::core::cache_control;
-use crate::core::config::{self, Config, Routes, VERSION_HEADER};
+use crate::core::config::{self, Config, ConfigErrors, Routes, VERSION_HEADER};
 use crate::core::decision::{
     self, Caller, Edit, Memory, NamedRequest, PinValue, RequestDecision, ResponseDecision,
 };
@@ -19,7 +20,9 @@ use crate::core::properties::Properties;
 use crate::core::role::{Placement, Role};
 use crate::core::route::Target;
 use crate::core::route_name::RouteName;
+use crate::core::signed_pin::{Checker, Known};
 use crate::core::targets::Targets;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// What a VM keeps for as long as it lives, whatever becomes of its plugins.
@@ -47,6 +50,8 @@ struct Plugin {
     own_version: Option<String>,
     /// How the pod calls Services.
     services: Option<ServiceNames>,
+    /// What is remembered of signed pins.
+    known: RefCell<Known>,
 }
 
 /// A stream before its request.
@@ -72,15 +77,16 @@ impl Root {
         let wrong = vm.counters.named(&label, &mut shared::Gauges);
         // In every VM: Envoy forgets a counter with the last VM that defined it.
         let rejected = vm.counters.named(CONFIG_REJECTED, &mut shared::Counters);
-        let parsed = config::parse(&json);
+        let parsed = config::parse(&json).and_then(Plugin::new);
         let meeting = vm.meet(&name, &json, parsed.is_err(), wrong);
-        let config = match parsed {
-            Ok(config) => {
+        let plugin = match parsed {
+            Ok(plugin) => {
                 shared::keep_good(&name, &json);
-                Some(config)
+                Some(plugin)
             }
             Err(errors) => {
                 let good = shared::last_good(&name).and_then(|json| config::parse(&json).ok());
+                let good = good.and_then(|config| Plugin::new(config).ok());
                 if meeting.is_new {
                     let outcome = if good.is_some() {
                         "the last good one stays in force"
@@ -98,7 +104,6 @@ impl Root {
                 good
             }
         };
-        let plugin = config.map(Plugin::new);
         if let Some(plugin) = &plugin {
             plugin.tell_of_lack(&name);
         }
@@ -174,12 +179,30 @@ impl NewStream {
         };
         let named = match plugin.config.routes {
             Routes::Marked => None,
-            Routes::Named => Some(vm.named_request(caller)?),
+            Routes::Named => {
+                let named = vm.named_request(caller);
+                if named.is_none() {
+                    plugin.clean(caller);
+                    return None;
+                }
+                named
+            }
         };
         let decision = {
             let results = host::Results::begin();
             let headers = results.request_headers();
-            decision::request(&plugin.config, caller, &headers, named, host::random)
+            let checker = Checker {
+                known: &plugin.known,
+                verifier: &host::Verifier,
+            };
+            decision::request(
+                &plugin.config,
+                caller,
+                &headers,
+                named,
+                checker,
+                host::random,
+            )
         };
         plugin.write_request(&decision);
         let memory = Some(decision.memory);
@@ -206,20 +229,29 @@ impl Stream {
 }
 
 impl Plugin {
-    fn new(config: Config) -> Self {
+    /// Returns the plugin of a configuration.
+    ///
+    /// # Errors
+    /// What the proxy cannot do of it.
+    fn new(config: Config) -> Result<Self, ConfigErrors> {
         let node_id = host::node_id().unwrap_or_default();
         let placement = Placement::of(config.role, &node_id);
+        // Others verify nothing, and all proxies of a mesh may have one configuration.
+        if placement.allows(Role::Gateway) {
+            config.check_keys(&host::Verifier)?;
+        }
         let own_version = placement
             .allows(Role::Server)
             .then(|| host::pod_label(&config.mesh.tag.label))
             .flatten()
             .and_then(|label| config::label_value(&label));
-        Self {
+        Ok(Self {
             config,
             placement,
             own_version,
             services: ServiceNames::of_node(&node_id),
-        }
+            known: RefCell::default(),
+        })
     }
 
     /// Tells, once a proxy, of a server that cannot know its own version.
@@ -228,6 +260,19 @@ impl Plugin {
         let lacks = self.placement.allows(Role::Server) && self.own_version.is_none();
         if lacks && shared::is_new_lack(name, label) {
             log::warn!("bluegreen: the pod has no label {label:?}; a server says no version");
+        }
+    }
+
+    /// Takes what only proxies may write out of a stranger's request on a route that has no
+    /// part in all this.
+    #[inline(never)] // Else routes that are marked pay for its frame.
+    fn clean(&self, caller: Caller<'_>) {
+        let is_stranger = matches!(caller, Caller::Stranger);
+        let has_baggage = || host::has_request_header(baggage::HEADER);
+        if is_stranger && self.config.baggage.is_some() && has_baggage() {
+            let results = host::Results::begin();
+            let edit = decision::of_others(&self.config, &results.request_headers());
+            host::edit_request_header(baggage::HEADER, edit.as_ref().map(Vec::as_slice));
         }
     }
 
@@ -240,8 +285,13 @@ impl Plugin {
         host::edit_request_header(&self.config.bucket_header, bucket);
         let version = decision.version.as_ref().map(|name| &**name);
         host::edit_request_header(VERSION_HEADER, version);
+        let baggage = decision.baggage.as_ref().map(Vec::as_slice);
+        host::edit_request_header(baggage::HEADER, baggage);
         if let Some(line) = &decision.cookie {
             host::edit_request_header("cookie", Edit::Set(line));
+        }
+        if let Some(who) = decision.memory.pinned_by() {
+            host::set_pinned_by(who);
         }
     }
 

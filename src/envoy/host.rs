@@ -13,6 +13,7 @@ use crate::core::decision::Edit;
 use crate::core::headers::Headers;
 use crate::core::metrics::CounterId;
 use crate::core::properties::Properties;
+use crate::core::signed_pin;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType, MetricType};
 pub(crate) use results::Results;
@@ -102,6 +103,46 @@ pub(crate) fn edit_request_header(name: &str, edit: Edit<&[u8]>) {
 /// Does this to a response header. `Edit::Add` leaves the values that are there.
 pub(crate) fn edit_response_header(name: &str, edit: Edit<&[u8]>) {
     edit_header(MapType::HttpResponseHeaders, name, edit);
+}
+
+/// The proxy, as far as signed pins need it.
+pub(crate) struct Verifier;
+
+impl signed_pin::Verifier for Verifier {
+    fn seconds(&self) -> u64 {
+        const NANOSECONDS: u64 = 1_000_000_000;
+        let mut time = 0;
+        // SAFETY: the host writes the result. A failure leaves 1970, where no token has
+        // begun.
+        unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
+        time.wrapping_div(NANOSECONDS)
+    }
+
+    fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
+        const NAME: &str = "verify_signature";
+        let results = Results::begin();
+        // SAFETY: the host reads name and arguments during the call, and writes both
+        // results.
+        let answer = results.result_of(|data, size| unsafe {
+            proxy_call_foreign_function(
+                NAME.as_ptr(),
+                NAME.len(),
+                arguments.as_ptr(),
+                arguments.len(),
+                data,
+                size,
+            )
+        });
+        answer.map(Cow::into_owned)
+    }
+}
+
+/// Says in an access log's words (`%FILTER_STATE(wasm.bluegreen_pinned_by:PLAIN)%`) who has
+/// pinned the current request.
+pub(crate) fn set_pinned_by(who: &str) {
+    const NAME: &str = "bluegreen_pinned_by";
+    // SAFETY: the host reads both during the call. A failure leaves it unsaid.
+    unsafe { proxy_set_property(NAME.as_ptr(), NAME.len(), who.as_ptr(), who.len()) };
 }
 
 /// Returns whether a context of this VM has not ended yet.
@@ -308,6 +349,24 @@ unsafe extern "C" {
         path_size: usize,
         value: *mut *mut u8,
         value_size: *mut usize,
+    ) -> RawStatus;
+
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> RawStatus;
+
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> RawStatus;
+
+    fn proxy_call_foreign_function(
+        name: *const u8,
+        name_size: usize,
+        arguments: *const u8,
+        arguments_size: usize,
+        result: *mut *mut u8,
+        result_size: *mut usize,
     ) -> RawStatus;
 }
 

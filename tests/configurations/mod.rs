@@ -14,15 +14,16 @@ struct Row {
     errors: String,
 }
 
-/// The configurations of the table as JSON, each with all its errors, a line each.
-pub(crate) fn rows() -> Vec<(String, String)> {
+/// The configurations of the table as JSON, with the keys that `with_keys` puts in, each
+/// with all its errors, a line each.
+pub(crate) fn rows(with_keys: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/configurations.yaml");
     let text = std::fs::read_to_string(path).expect(path);
     let rows: Vec<Row> = serde_norway::from_str(&text).expect(path);
     rows.into_iter()
         .map(|row| {
             (
-                row.json.unwrap_or_else(|| row.config.to_string()),
+                with_keys(&row.json.unwrap_or_else(|| row.config.to_string())),
                 row.errors,
             )
         })

@@ -47,8 +47,12 @@ THREE = ("v1", "v2", "v3")
 ARGO = "argo-shop"
 FLAGGER = "flagger-shop"
 
+# Services that call each other, one behind the other.
+CHAIN = "chain"
+CHAIN_HOSTS = tuple(f"{name}.{CHAIN}.example" for name in ("shop", "plain", "open"))
+
 # All of ours.
-NAMESPACES = (NAMESPACE, DOCS, EDGE, MANY, ARGO, FLAGGER)
+NAMESPACES = (NAMESPACE, DOCS, EDGE, MANY, ARGO, FLAGGER, CHAIN)
 
 # What users of the whole mesh apply, besides the plugins.
 ROUTING = [FILTER / "envoy-filter.yaml", FILTER / "admission.yaml"]

@@ -1,7 +1,6 @@
 """The mesh under test, the table of what was proved, and the logs of a failure."""
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import cluster
 import pytest
+import readme
 from cluster import FILTER, GATEWAY, SYSTEM
 from kit import watching
-from readme import Shell, copy_of_the_project
+from readme import Shell
 from report import Proof, Table
 from users import ask
 
@@ -76,17 +76,9 @@ def empty() -> Iterator[None]:
 
 @pytest.fixture
 def shell(empty: None, tmp_path: Path) -> Iterator[Shell]:
-    """A shell in a copy of the project, on a machine that knows shop.example."""
-    address = cluster.gateway_address()
-    (tmp_path / ".curlrc").write_text(f"resolve = {cluster.HOST}:80:{address}\n")
-    variables = {
-        "CURL_HOME": str(tmp_path),
-        "REGISTRY": cluster.registry(),
-        "TLS_VERIFY": os.environ.get("TLS_VERIFY", "false"),
-    }
-    shell = Shell(copy_of_the_project(), variables)
-    yield shell
-    shell.close()
+    """A shell in a copy of the project, on a machine that knows our hosts."""
+    with readme.typing(tmp_path) as shell:
+        yield shell
 
 
 @pytest.fixture(scope="session")

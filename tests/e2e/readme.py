@@ -12,7 +12,8 @@ import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,25 @@ class Shell:
         """Ends it."""
         self._bash.kill()
         self._bash.communicate()
+
+
+@contextmanager
+def typing(home: Path) -> Iterator[Shell]:
+    """A shell in a copy of the project, on a machine that knows our hosts."""
+    hosts = (cluster.HOST, *cluster.CHAIN_HOSTS)
+    address = cluster.gateway_address()
+    lines = [f"resolve = {host}:80:{address}\n" for host in hosts]
+    (home / ".curlrc").write_text("".join(lines))
+    variables = {
+        "CURL_HOME": str(home),
+        "REGISTRY": cluster.registry(),
+        "TLS_VERIFY": os.environ.get("TLS_VERIFY", "false"),
+    }
+    shell = Shell(copy_of_the_project(), variables)
+    try:
+        yield shell
+    finally:
+        shell.close()
 
 
 def copy_of_the_project() -> Path:

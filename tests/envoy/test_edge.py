@@ -236,6 +236,74 @@ def test_a_stranger_s_bucket_goes_on_every_route(
                 assert buckets == [], (listener, path)
 
 
+STRANGERS_BAGGAGE = [
+    ([], []),
+    (["team=shop;p=1 , a=%20b;\xff"], ["team=shop;p=1 , a=%20b;\xff"]),
+    (["a=1", "bluegreen-pin=green, b=2"], ["a=1,stranger-pin=green, b=2"]),
+    (["Bluegreen-Bucket=3"], ["stranger-Bucket=3"]),
+    (["%62luegreen%2Dpin=a,+bluegreen-pin=a"], ["stranger-pin=a,+stranger-pin=a"]),
+    (["%2562luegreen%252dpin=a"], ["stranger-pin=a"]),
+    (
+        ["\xa0bluegreen-pin=a,bluegreen-pin\xa0=a"],
+        ["\xa0stranger-pin=a,stranger-pin\xa0=a"],
+    ),
+    (["x=" + "y" * 8189], ["x=" + "y" * 8189]),
+    (["x=" + "y" * 8190], []),
+    ([""], []),
+]
+
+
+def test_a_stranger_s_baggage_pins_nothing_on_any_route(
+    start: Start, app: Upstream, version: str
+) -> None:
+    routes = [at("/named", weighted("bluegreen")), istio.route("shop", TO_BLUE)]
+    path = RUNS / f"baggage-{version}" / "missing.json"
+    replace(path, istio.discovery_response(OPEN))
+    on = istio.plugin(istio.wasm(module(), {"baggage": {}}))
+    filters = {"module": [on], "missing": [istio.discovered(path)], "none": []}
+    listeners = []
+    for name, of_listener in filters.items():
+        listener = gateway_listener(name, routes, of_listener)
+        strangers = {"file": envoy_filter.STRANGERS}
+        listeners.append(
+            envoy_filter.listener(listener, envoy_filter.GATEWAY, **strangers)
+        )
+    cheap = gateway_listener("cheap", routes, [on])
+    gateway = envoy_filter.GATEWAY
+    listeners.append(envoy_filter.listener(cheap, gateway, file=envoy_filter.WITHOUT))
+    # So that the test can fail: without the file it comes to the application.
+    listeners.append(gateway_listener("without", routes, [on]))
+    envoy = start("baggage", *listeners)
+    ours = b"bluegreen-bucket=12194550004181602153"
+    for listener in filters:
+        for path, added in [("/", []), ("/named", [ours])]:
+            for sent, expected in STRANGERS_BAGGAGE:
+                due = [line.encode("latin-1") for line in expected]
+                if listener == "module" and added:
+                    parts = [part.strip() for line in due for part in line.split(b",")]
+                    is_full = len(b",".join(parts)) > 8100
+                    due = due if is_full else [b",".join([*parts, *added])]
+                app.requests.clear()
+                request = [(":method", b"GET"), (":path", path.encode())]
+                request += [(":authority", b"shop.example")]
+                request += [("cookie", b"bluegreen-id=00c0ffee00c0ffee")]
+                request += [("baggage", line.encode("latin-1")) for line in sent]
+                answer = client.http1(envoy.port(listener), request).headers
+                assert dict(answer)[":status"] == b"200"
+                got = all_of("baggage", app.requests[0])
+                assert got == due, (listener, path, sent)
+    for path, due in [("/", []), ("/named", [ours])]:
+        cookie = "bluegreen-id=00c0ffee00c0ffee"
+        sent = {"baggage": "team=shop,bluegreen-pin=green", "cookie": cookie}
+        request = [(":method", b"GET"), (":path", path.encode())]
+        request += [(":authority", b"shop.example")]
+        request += [(name, value.encode()) for name, value in sent.items()]
+        client.http1(envoy.port("cheap"), request)
+        assert all_of("baggage", app.requests[-1]) == due
+    ask(envoy, "without", baggage="bluegreen-pin=green")
+    assert all_of("baggage", app.requests[-1]) == [b"bluegreen-pin=green"]
+
+
 def test_without_the_module_no_stranger_chooses_a_version(
     start: Start, version: str
 ) -> None:

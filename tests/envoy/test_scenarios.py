@@ -22,6 +22,7 @@ from kit.files import replace
 from kit.istio import Json
 from kit.relay import Relay
 from kit.scenario import APPS, Row
+from kit.tokens import Made
 from kit.upstream import Headers, Upstream
 
 ROWS = scenario.rows()
@@ -266,6 +267,9 @@ class Outcome:
     # The applications that got the request, and what they got.
     upstream: list[tuple[str, Headers]]
     counts: dict[str, int]
+    # What was sent, and the token in it.
+    request: Headers
+    token: Made
 
     @property
     def served(self) -> list[str]:
@@ -285,12 +289,16 @@ def test_row(fleet: Fleet, row: Row, protocol: str) -> None:
         app.answer = row.answer_of(app.name)
     fleet.forget()
 
-    response = PROTOCOLS[protocol](port, row.request)
+    token = row.token.made()
+    request = [(name, token.fill(value)) for name, value in row.request]
+    response = PROTOCOLS[protocol](port, request)
     outcome = Outcome(
         response.headers,
         list(fleet.relay.requests),
         [(app.name, request) for app in fleet.apps for request in app.requests],
         dict(fleet.counts(parts)),
+        request,
+        token,
     )
     if wrong := judge(row, outcome):
         envoys = [fleet.envoys[part.process] for part in parts]
@@ -301,7 +309,7 @@ def judge(row: Row, outcome: Outcome) -> list[str]:
     """A line for each expectation of the row that does not hold."""
     served = outcome.served
     version = row.version(served[0]) if served else "none"
-    values = row.placeholders(version, outcome.client)
+    values = row.placeholders(version, outcome.client, outcome.token)
     wrong = scenario.differences("client", row.client, outcome.client, values)
     for request in outcome.between:
         wrong += scenario.differences("between", row.between, request, values)
@@ -341,7 +349,7 @@ def version_due(row: Row, request: Headers) -> str | None:
 
 def report(row: Row, wrong: list[str], outcome: Outcome, envoys: list[Envoy]) -> str:
     """What a reader needs to see why a row failed."""
-    lines = [row.name, *wrong, "", "sent:", *shown(row.request)]
+    lines = [row.name, *wrong, "", "sent:", *shown(outcome.request)]
     for request in outcome.between:
         lines += ["went on from the front:", *shown(request)]
     for app, request in outcome.upstream:

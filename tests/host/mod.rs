@@ -5,6 +5,9 @@
 //! that asks for more does not load. Fuel, the interpreter's unit of work, is
 //! the same in every run.
 
+#[path = "../signing/mod.rs"]
+pub(crate) mod signing;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,7 +25,6 @@ const BAD_ARGUMENT: i32 = 2;
 const CAS_MISMATCH: i32 = 8;
 
 /// What all VMs of one proxy share.
-#[derive(Default)]
 pub(crate) struct Proxy {
     /// Properties by path, as in `xds.node.id`.
     pub properties: BTreeMap<String, Vec<u8>>,
@@ -30,10 +32,28 @@ pub(crate) struct Proxy {
     pub metrics: BTreeMap<String, u64>,
     /// Lines of the log.
     pub log: Vec<String>,
+    /// The time in seconds since 1970.
+    pub now: u64,
+    /// Whether it has no `verify_signature`.
+    pub lacks_verify_signature: bool,
     /// How often VMs have defined a metric; each time takes memory of Envoy.
     pub definitions: usize,
     /// Values and generations by key.
     shared: BTreeMap<Vec<u8>, (Vec<u8>, i32)>,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            properties: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            log: Vec::new(),
+            now: signing::NOW,
+            lacks_verify_signature: false,
+            definitions: 0,
+            shared: BTreeMap::new(),
+        }
+    }
 }
 
 /// The phase of the current stream: Envoy answers questions about headers only
@@ -282,6 +302,9 @@ fn linker(engine: &Engine) -> Linker<State> {
         linker.func_wrap("env", "proxy_replace_header_map_value", replace_header)?;
         linker.func_wrap("env", "proxy_remove_header_map_value", remove_header)?;
         linker.func_wrap("env", "proxy_get_property", get_property)?;
+        linker.func_wrap("env", "proxy_set_property", set_property)?;
+        linker.func_wrap("env", "proxy_get_current_time_nanoseconds", get_time)?;
+        linker.func_wrap("env", "proxy_call_foreign_function", call_foreign)?;
         linker.func_wrap("env", "proxy_define_metric", define_metric)?;
         linker.func_wrap("env", "proxy_increment_metric", increment_metric)?;
         linker.func_wrap("env", "proxy_record_metric", record_metric)?;
@@ -443,6 +466,40 @@ fn get_property(mut caller: Call, at: i32, len: i32, data: i32, size: i32) -> i3
         Some(value) => give(&mut caller, &value, data, size),
         None => NOT_FOUND,
     }
+}
+
+fn set_property(mut caller: Call, at: i32, len: i32, value: i32, size: i32) -> i32 {
+    let path = read_text(&caller, at, len);
+    let value = read_text(&caller, value, size);
+    caller
+        .data_mut()
+        .called(|| format!("set property {path} {value}"));
+    OK
+}
+
+fn get_time(mut caller: Call, at: i32) -> i32 {
+    caller.data_mut().called(|| "time".to_owned());
+    let nanoseconds = caller.data().proxy.borrow().now * 1_000_000_000 + 999_999_999;
+    write(&mut caller, at, &nanoseconds.to_le_bytes());
+    OK
+}
+
+fn call_foreign(
+    mut caller: Call,
+    name: i32,
+    len: i32,
+    arguments: i32,
+    size: i32,
+    data: i32,
+    data_size: i32,
+) -> i32 {
+    let name = read_text(&caller, name, len);
+    caller.data_mut().called(|| format!("call {name}"));
+    if name != "verify_signature" || caller.data().proxy.borrow().lacks_verify_signature {
+        return NOT_FOUND;
+    }
+    let answer = signing::verify_signature(&read(&caller, arguments, size));
+    give(&mut caller, &answer, data, data_size)
 }
 
 /// All values of a header, as Envoy's properties join them.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,6 +12,9 @@ from kit.envoy import ROOT
 from kit.istio import MANAGER_NAME, Json, manager_of
 
 FILE = ROOT / "envoyfilter/envoy-filter.yaml"
+# What keeps strangers' baggage apart from ours, at gateways.
+STRANGERS = ROOT / "envoyfilter/baggage/strangers.yaml"
+WITHOUT = ROOT / "envoyfilter/baggage/without.yaml"
 
 # Istio's contexts of patches. A sidecar's has all of a gateway's but the removal of
 # a stranger's bucket, which stands in front of the filter.
@@ -19,7 +23,10 @@ SIDECAR = "SIDECAR_OUTBOUND"
 
 
 def listener(
-    listener: Json, context: str, renamed: Mapping[str, str] | None = None
+    listener: Json,
+    context: str,
+    renamed: Mapping[str, str] | None = None,
+    file: Path = FILE,
 ) -> Json:
     """Returns the listener with the patches of its context, its own routes included.
 
@@ -27,7 +34,7 @@ def listener(
     """
     patched = deepcopy(listener)
     manager = manager_of(patched)
-    for patch in _patches(context, renamed):
+    for patch in _patches(context, renamed, file):
         match patch["applyTo"], patch["patch"]["operation"]:
             case "HTTP_FILTER", "INSERT_FIRST":
                 _of_managers(patch)
@@ -36,16 +43,20 @@ def listener(
                 _of_managers(patch)
                 _merge(manager, patch["patch"]["value"]["typed_config"])
     if "route_config" in manager:
-        manager["route_config"] = routes(manager["route_config"], context, renamed)
+        config = manager["route_config"]
+        manager["route_config"] = routes(config, context, renamed, file)
     return patched
 
 
 def routes(
-    config: Json, context: str, renamed: Mapping[str, str] | None = None
+    config: Json,
+    context: str,
+    renamed: Mapping[str, str] | None = None,
+    file: Path = FILE,
 ) -> Json:
     """Returns the route configuration with the patches of its context."""
     patched = deepcopy(config)
-    for patch in _patches(context, renamed):
+    for patch in _patches(context, renamed, file):
         value = patch["patch"]["value"]
         match patch["applyTo"], patch["patch"]["operation"]:
             case "ROUTE_CONFIGURATION", "MERGE":
@@ -59,22 +70,22 @@ def routes(
     return patched
 
 
-def _patches(context: str, renamed: Mapping[str, str] | None) -> list[Json]:
+def _patches(context: str, renamed: Mapping[str, str] | None, file: Path) -> list[Json]:
     """The patches of a context, and those of any."""
-    of_all = _read(tuple((renamed or {}).items()))
+    of_all = _read(file, tuple((renamed or {}).items()))
     return [p for p in of_all if p["match"].get("context", context) in (context, "ANY")]
 
 
 @cache
-def _read(renamed: tuple[tuple[str, str], ...]) -> list[Json]:
-    text = FILE.read_text()
+def _read(file: Path, renamed: tuple[tuple[str, str], ...]) -> list[Json]:
+    text = file.read_text()
     for old, new in renamed:
         text = text.replace(old, new)
     patches = yaml.safe_load(text)["spec"]["configPatches"]
     for patch in patches:
         kind = patch["applyTo"], patch["patch"]["operation"]
         if kind not in _KNOWN:
-            raise ValueError(f"{FILE}: the kit cannot apply {kind}")
+            raise ValueError(f"{file}: the kit cannot apply {kind}")
     return patches
 
 

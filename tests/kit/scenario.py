@@ -8,6 +8,7 @@ import yaml
 
 from kit import bucket
 from kit.envoy import ROOT
+from kit.tokens import Made, Token, with_keys
 from kit.upstream import Headers
 
 TABLE = ROOT / "tests/scenarios.yaml"
@@ -24,7 +25,7 @@ DEFAULT_REQUEST = {
 FIELDS = {
     *("name", "proxy", "role", "config", "route", "routeName", "envoyHeaders"),
     *("backends", "weights", "pins"),
-    *("front", "salt", "request", "served", "answer"),
+    *("front", "salt", "token", "request", "served", "answer"),
     *("between", "upstream", "client", "counts", "calls"),
 }
 
@@ -50,6 +51,7 @@ class Row:
     pins: bool
     front: dict[str, Any] | None
     salt: str
+    token: Token
     request: Headers
     served: str
     answer: str | dict[str, Any]
@@ -75,7 +77,9 @@ class Row:
             node=proxy["node"],
             labels=proxy["labels"],
             direction=proxy["direction"],
-            config={"role": row.get("role", "gateway")} | named | row.get("config", {}),
+            config={"role": row.get("role", "gateway")}
+            | named
+            | with_keys(row.get("config", {})),
             route=route,
             route_name=row.get("routeName", stated).encode("latin-1"),
             envoy_headers=row.get("envoyHeaders", True),
@@ -84,6 +88,7 @@ class Row:
             pins=row.get("pins", True),
             front=front and {"role": front["role"]} | front["config"],
             salt=row.get("salt", "shop.example"),
+            token=Token(**row.get("token", {})),
             request=_headers(DEFAULT_REQUEST | row.get("request", {})),
             served=row.get("served", "any"),
             answer=row.get("answer", "untagged"),
@@ -127,11 +132,14 @@ class Row:
             case headers:
                 return _headers(headers)
 
-    def placeholders(self, served: str, response: Headers) -> "Placeholders":
-        """The values of ${served}, ${id} and ${bucket} in this run of the row."""
+    def placeholders(
+        self, served: str, response: Headers, token: Made
+    ) -> "Placeholders":
+        """The values of ${served}, ${id}, ${bucket} and ${token} in this run of it."""
         cookies = map(IDENTITY.match, all_of("set-cookie", response))
         minted = next((found[1] for found in cookies if found), None)
-        return Placeholders(served.encode(), minted, self.salt.encode("latin-1"))
+        salt = self.salt.encode("latin-1")
+        return Placeholders(served.encode(), minted, salt, token)
 
 
 @dataclass(frozen=True)
@@ -141,10 +149,11 @@ class Placeholders:
     served: bytes
     minted: bytes | None
     salt: bytes
+    token: Made
 
     def fill(self, template: bytes) -> bytes:
         """The template with what is known in place; the rest stays."""
-        return PLACEHOLDER.sub(self._value, template)
+        return PLACEHOLDER.sub(self._value, self.token.fill(template))
 
     def _value(self, found: re.Match[bytes]) -> bytes:
         match found["name"], found["of"] or self.minted:

@@ -72,6 +72,29 @@ def test_lint(program: Path) -> None:
     assert "1 chart(s) linted, 0 chart(s) failed" in said
 
 
+def test_baggage_comes_with_what_keeps_strangers_apart(helm: Helm) -> None:
+    [strangers] = plain("baggage/strangers.yaml")
+    on: Json = {"pluginConfig": {"role": "outbound", "baggage": {}}}
+    off: Json = {"pluginConfig": {"role": "outbound", "baggage": None}}
+    for scope in ("mesh", "gateway", "namespace"):
+        by_name = {o["metadata"]["name"]: o for o in helm(scope=scope, outbound=on)}
+        assert ("bluegreen-strangers" in by_name) == (scope != "namespace")
+        if scope == "mesh":
+            assert by_name["bluegreen-strangers"]["spec"] == strangers["spec"]
+        if scope == "mesh":
+            [without] = plain("baggage/without.yaml")
+            objects = helm(outbound=on, strangersBaggage="removed")
+            found = [
+                o for o in objects if o["metadata"]["name"] == "bluegreen-strangers"
+            ]
+            assert [each["spec"] for each in found] == [without["spec"]]
+        for outbound in ({}, off):
+            names = [
+                o["metadata"]["name"] for o in helm(scope=scope, outbound=outbound)
+            ]
+            assert "bluegreen-strangers" not in names
+
+
 def test_its_version_is_the_modules() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert (chart["version"], chart["appVersion"]) == (VERSION, VERSION)

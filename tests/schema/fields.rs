@@ -4,6 +4,7 @@
 use super::{agrees, schema_value, validator};
 use bluegreen::core::config;
 use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
 
 /// A field: its path, `NAME` for any rollout and `[]` for any item, and its schema.
 struct Field {
@@ -64,7 +65,29 @@ fn with(path: &[String], value: &Value) -> Value {
             rollout.entry("hosts").or_insert(json!(["a.example"]));
             json!({"shop": rollout})
         }
-        name => json!({name: value}),
+        name => {
+            if name == "keys" {
+                value
+                    .as_array_mut()
+                    .into_iter()
+                    .flatten()
+                    .for_each(complete);
+            }
+            json!({name: value})
+        }
+    }
+}
+
+/// Adds what a key must have.
+fn complete(key: &mut Value) {
+    static PEM: LazyLock<Value> = LazyLock::new(|| {
+        let schema = schema_value("pluginConfig.schema.json");
+        let pem = "/$defs/pin/properties/keys/items/properties/publicKey/examples/0";
+        schema.pointer(pem).expect(pem).clone()
+    });
+    if let Some(key) = key.as_object_mut() {
+        key.entry("name").or_insert_with(|| json!("a"));
+        key.entry("publicKey").or_insert_with(|| PEM.clone());
     }
 }
 
@@ -94,7 +117,12 @@ fn each_default_is_what_the_parser_takes_in_its_place() {
         let Some(default) = schema.get("default") else {
             // A rollout has the mesh's settings where it does not say its own.
             let of_rollout = parent.last().is_some_and(|parent| parent == "NAME");
-            assert!(of_rollout || name == "NAME" || name == "[]", "{path:?}");
+            // A key has no limits where it says none.
+            let of_key = parent.last().is_some_and(|parent| parent == "[]");
+            assert!(
+                of_rollout || of_key || name == "NAME" || name == "[]",
+                "{path:?}"
+            );
             continue;
         };
         let parsed = |config: Value| {

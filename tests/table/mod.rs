@@ -1,5 +1,6 @@
 //! The table of scenarios: its rows, and whether what happened is what a row says.
 
+use crate::signing::{Token, with_keys};
 use bluegreen::core::config::{self, VERSION_HEADER};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -37,6 +38,8 @@ pub(crate) struct Row {
     pub front: Option<Front>,
     #[serde(default = "host")]
     salt: String,
+    #[serde(default)]
+    token: Token,
     #[serde(default)]
     request: BTreeMap<String, Option<Values>>,
     #[serde(default)]
@@ -437,6 +440,11 @@ impl Row {
 
     /// The request as it comes to the first proxy.
     pub(crate) fn request(&self) -> Headers {
+        let request = self.request.iter().map(|(name, values)| {
+            let values = values.as_ref().map(|values| self.with_token(values));
+            (name, values)
+        });
+        let request: Vec<_> = request.collect();
         let mut headers = BTreeMap::from([
             (":method", vec!["GET"]),
             (":scheme", vec!["http"]),
@@ -444,13 +452,36 @@ impl Row {
             (":path", vec!["/"]),
             ("x-forwarded-proto", vec!["http"]),
         ]);
-        for (name, values) in &self.request {
+        for (name, values) in &request {
             match values {
                 Some(values) => headers.insert(name, values.list()),
                 None => headers.remove(name.as_str()),
             };
         }
         fields(headers)
+    }
+
+    /// The values with the row's token in the place of `${token}` and its parts.
+    fn with_token(&self, values: &Values) -> Values {
+        match values {
+            Values::One(value) => Values::One(self.fill_token(value)),
+            Values::Many(values) => {
+                let values = values.iter().map(|value| self.fill_token(value));
+                Values::Many(values.collect())
+            }
+        }
+    }
+
+    fn fill_token(&self, text: &str) -> String {
+        if !text.contains("${token") {
+            return text.to_owned();
+        }
+        let parts = self.token.parts();
+        let [header, claims, signature] = &parts;
+        text.replace("${token}", &parts.join("."))
+            .replace("${token.header}", header)
+            .replace("${token.claims}", claims)
+            .replace("${token.signature}", signature)
     }
 
     /// Where the routes of the row's own proxy take the request, and what comes back.
@@ -512,7 +543,8 @@ impl Row {
         let bucket = id.as_ref().map(|id| self.bucket(id).to_string());
         let version = outcome.version.as_deref();
         let fill = |value: &str| {
-            let mut value = value
+            let mut value = self
+                .fill_token(value)
                 .replace("${id}", id.as_deref().unwrap_or("${id}"))
                 .replace("${bucket}", bucket.as_deref().unwrap_or("${bucket}"))
                 .replace("${served}", version.unwrap_or("none"));
@@ -605,7 +637,7 @@ fn configuration(role: &str, fields: &Map<String, Value>) -> Value {
     for (field, value) in fields {
         config[field] = value.clone();
     }
-    config
+    serde_json::from_str(&with_keys(&config.to_string())).expect("still JSON")
 }
 
 /// The counter that the table's words name: `[ROLLOUT] VERSION SOURCE [CODE]`, or

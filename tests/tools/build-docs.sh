@@ -15,7 +15,8 @@ fi
 
 # What the pages link to besides each other. (test-links.sh fails if something lacks.)
 files=(LICENSE docs/dashboard.svg envoyfilter examples/argo-rollouts
-  examples/blue-green/app/blue/index.cgi examples/blue-green/istio examples/flagger
+  examples/blue-green/app/blue/index.cgi examples/blue-green/istio examples/chain/k8s
+  examples/flagger
   tests/budgets.yaml tests/kit/bucket.py tests/scenarios.yaml)
 
 cd "$(dirname "$0")/../.."

@@ -3,6 +3,8 @@
 use super::envoy::{Picked, Said, destination, is_weighted, picked, status, unanswered};
 use super::tally::Tally;
 use crate::mesh::{Action, Destination, Headers, Route, Routes, Side, values};
+use crate::signatures::Machine;
+use bluegreen::core::baggage;
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::cache_control;
 use bluegreen::core::config::{self, Config, Routes as TakePart, VERSION_HEADER};
@@ -16,10 +18,12 @@ use bluegreen::core::request_cookies::RequestCookies;
 use bluegreen::core::role::{Placement, Role};
 use bluegreen::core::route::{Target, VIA_UPSTREAM};
 use bluegreen::core::route_name::RouteName;
+use bluegreen::core::signed_pin::{Checker, Known};
 use bluegreen::core::targets::Targets;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// What runs where.
+/// What runs where, and when.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
     /// The proxy's node id, as Istio writes it; empty: a gateway's.
@@ -30,6 +34,8 @@ pub struct Place {
     pub label: Option<Vec<u8>>,
     /// What the `EnvoyFilter` does.
     pub marks: Marks,
+    /// The time in seconds since 1970, for signed pins; `None`: the machine's.
+    pub now: Option<u64>,
 }
 
 /// What the `EnvoyFilter` does on routes with a name of ours.
@@ -55,6 +61,7 @@ pub struct Proxy<'r> {
     pub role: Role,
     services: Option<ServiceNames>,
     own_version: Option<String>,
+    known: RefCell<Known>,
     named_routes: NamedRoutes,
     targets: Targets,
     counters: Counters,
@@ -127,6 +134,7 @@ impl<'r> Proxy<'r> {
             routes,
             config,
             place,
+            known: RefCell::default(),
             named_routes: NamedRoutes::default(),
             targets: Targets::default(),
             counters: Counters::default(),
@@ -220,20 +228,27 @@ impl<'r> Proxy<'r> {
             }
             match decision::route(&properties, &mut self.named_routes) {
                 RouteName::States(request) => named = Some(request),
-                RouteName::IsOfOthers => return,
+                RouteName::IsOfOthers => return self.clean(caller, &mut new.upstream),
                 RouteName::IsMisspelled => {
                     let cluster = properties.cluster.unwrap_or_default();
                     let target = self.targets.know(Target::new(&cluster));
                     let counted = target.rejected(Reason::RouteName);
                     let (counters, tally) = (&mut self.counters, &mut self.tally);
                     tally.count(|tally, count| counters.each_rejected(&counted, tally, count));
-                    return;
+                    return self.clean(caller, &mut new.upstream);
                 }
             }
         }
         let serialized = serialized(&new.upstream);
         let all = headers::Headers::new(serialized.into());
-        let decision = decision::request(&self.config, caller, &all, named, || Some(random));
+        let checker = Checker {
+            known: &self.known,
+            verifier: &Machine {
+                now: self.place.now,
+            },
+        };
+        let random = || Some(random);
+        let decision = decision::request(&self.config, caller, &all, named, checker, random);
         let settings = self.config.settings(decision.memory.settings());
         new.settings = decision.memory.settings();
         new.pin = all.first(settings.pin_header()).map(<[u8]>::to_vec);
@@ -243,6 +258,16 @@ impl<'r> Proxy<'r> {
         new.is_new = decision.cookie.is_some();
         new.identity = identity(settings, &new.upstream);
         new.memory = Some(decision.memory);
+    }
+
+    /// Takes what only proxies may write out of a stranger's request on a route of others.
+    fn clean(&self, caller: Caller<'_>, request: &mut Headers) {
+        if matches!(caller, Caller::Stranger) {
+            let serialized = serialized(request);
+            let all = headers::Headers::new(serialized.into());
+            let baggage = decision::of_others(&self.config, &all);
+            edit(request, baggage::HEADER, baggage);
+        }
     }
 
     /// Writes what was decided into a request.
@@ -255,6 +280,7 @@ impl<'r> Proxy<'r> {
         edit(request, &self.config.bucket_header, bucket);
         let version = decision.version.as_ref().map(|name| &**name);
         edit(request, VERSION_HEADER, version);
+        edit(request, baggage::HEADER, decision.baggage.clone());
         if let Some(line) = &decision.cookie {
             edit(request, "cookie", Edit::Set(line.clone()));
         }

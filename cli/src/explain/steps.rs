@@ -5,8 +5,11 @@ use super::proxy::{Proxy, Request};
 use super::text;
 use crate::mesh::{Action, Condition, Headers, Route, Side, sum};
 use crate::screen::{self, BOLD, DIM, shown, styled, wrapped};
+use bluegreen::core::baggage;
+use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config::Settings;
-use bluegreen::core::metrics::{REASONS, SOURCES, Source};
+use bluegreen::core::decision::Memory;
+use bluegreen::core::metrics::{REASONS, Reason, SOURCES, Source};
 use bluegreen::core::role::Role;
 use bluegreen::core::route_name::RouteName;
 use serde_json::{Value, json};
@@ -50,12 +53,16 @@ impl Steps {
         steps.push(("identity", identity(settings, sent, memory.source())));
         steps.push((
             "bucket",
-            bucket(sent, proxy.config().bucket_header.as_ref()),
+            bucket(sent, proxy.config().bucket_header.as_ref(), memory.source()),
         ));
         let (weights, interval) = weights(sent);
         steps.push(("weights", weights));
         steps.push(("interval", interval));
-        steps.push(("pin", pin(settings, sent)));
+        steps.push(("pin", pin(settings, sent, memory)));
+        if proxy.config().baggage.is_some() {
+            let baggage = text(&sent.upstream, baggage::HEADER);
+            steps.push(("baggage", baggage.unwrap_or_else(|| "none".to_owned())));
+        }
         steps.push(("version", version(sent)));
         steps.push(("response", said(settings, response)));
         let source = SOURCES
@@ -202,6 +209,9 @@ fn identity(settings: &Settings, sent: &Request<'_>, source: Source) -> String {
         _ if source == Source::BucketHeader => {
             "not looked for: the caller forwards a bucket".to_owned()
         }
+        _ if source == Source::BucketBaggage => {
+            "not looked for: the baggage has a bucket".to_owned()
+        }
         None => format!("none: no header {header}, no cookie {cookie}"),
         Some(value) if sent.is_new => format!("{value}, new and random, for the cookie {cookie}"),
         Some(value) if by_header => format!("{value}, by the header {header}"),
@@ -209,23 +219,22 @@ fn identity(settings: &Settings, sent: &Request<'_>, source: Source) -> String {
     }
 }
 
-fn bucket(sent: &Request<'_>, header: &str) -> String {
-    let salt = shown(&sent.salt);
-    match (&sent.bucket, &sent.identity) {
-        (None, _) => format!("none, for there is no identity: no header {header}"),
-        (Some(bucket), Some(_)) => {
-            format!(
-                "{}, of that identity on {salt}",
-                String::from_utf8_lossy(bucket)
-            )
-        }
-        (Some(bucket), None) => {
-            format!(
-                "{}, as the caller forwards it",
-                String::from_utf8_lossy(bucket)
-            )
-        }
-    }
+fn bucket(sent: &Request<'_>, header: &str, source: Source) -> String {
+    let Some(bucket) = &sent.bucket else {
+        return format!("none, for there is no identity: no header {header}");
+    };
+    let identitys = sent
+        .identity
+        .as_deref()
+        .map(|identity| Bucket::of([&*sent.salt, b""], identity));
+    let of = if identitys.is_some() && identitys == Bucket::parse(bucket) {
+        format!("of that identity on {}", shown(&sent.salt))
+    } else if source == Source::BucketBaggage {
+        "by the baggage".to_owned()
+    } else {
+        "as the caller forwards it".to_owned()
+    };
+    format!("{}, {of}", String::from_utf8_lossy(bucket))
 }
 
 /// Returns the weights of the route that deals, and where the bucket lies in them.
@@ -266,10 +275,7 @@ fn weights(sent: &Request<'_>) -> (String, String) {
         .map(|(version, weight)| format!("{version} {weight}"))
         .collect();
     let text = format!("{}, {total} in all", shown.join(", "));
-    let bucket = sent
-        .bucket
-        .as_deref()
-        .and_then(bluegreen::core::bucket::Bucket::parse);
+    let bucket = sent.bucket.as_deref().and_then(Bucket::parse);
     let (Some(bucket), Some(total)) = (bucket, std::num::NonZeroU64::new(total)) else {
         return (text, "none: without a bucket Envoy rolls dice".to_owned());
     };
@@ -289,29 +295,53 @@ fn weights(sent: &Request<'_>) -> (String, String) {
     (text, none())
 }
 
-fn pin(settings: &Settings, sent: &Request<'_>) -> String {
+fn pin(settings: &Settings, sent: &Request<'_>, memory: &Memory) -> String {
     let header = settings.pin_header();
-    if settings.pin.is_none() {
+    let Some(of) = &settings.pin else {
         return "off".to_owned();
+    };
+    if let Some(version) = memory.pinned() {
+        let by = match memory.source() {
+            Source::PinQuery => "the query",
+            Source::PinCookie => "the cookie",
+            Source::PinBaggage => "the baggage",
+            _ => "the header",
+        };
+        let signed = memory.pinned_by();
+        let signed = signed.map(|who| format!(", signed by {}", shown(who.as_bytes())));
+        let (version, signed) = (shown(version), signed.unwrap_or_default());
+        return format!("{version}, by {by}{signed}: {header}: {version}");
     }
-    let memory = sent.memory.as_ref();
-    let pinned = memory.and_then(|memory| memory.pinned());
-    match (pinned, &sent.pin) {
-        (Some(version), pin) => {
-            let by = match memory.map(bluegreen::core::decision::Memory::source) {
-                Some(Source::PinQuery) => "the query",
-                Some(Source::PinCookie) => "the cookie",
-                _ if pin.is_some() => "the header",
-                _ => "the query or the cookie",
-            };
-            format!("{}, by {by}: {header}: {}", shown(version), shown(version))
-        }
-        (None, Some(value)) if &**value == b"none" => format!("none any more, by {header}: none"),
-        (None, Some(value)) => format!(
-            "\"{}\" does not count: it is no version's name",
-            shown(value)
-        ),
-        (None, None) => format!("none: no {header}"),
+    if let Some(list) = memory.list() {
+        return format!("none here: {} is for others", shown(list.bytes()));
+    }
+    let refused = REASONS
+        .iter()
+        .find(|(reason, label)| label.starts_with("pin-") && memory.rejected().has(*reason));
+    let why = refused.map_or("it is no version's name", |(reason, _)| {
+        why(*reason, of.signed.is_some())
+    });
+    match &sent.pin {
+        Some(value) if &**value == b"none" => format!("none any more, by {header}: none"),
+        Some(value) => format!("\"{}\" does not count: {why}", shown(value)),
+        None if refused.is_some() => format!("that of query or cookie does not count: {why}"),
+        None => format!("none: no {header}"),
+    }
+}
+
+/// Returns why a pin does not count.
+fn why(reason: Reason, is_signed: bool) -> &'static str {
+    match reason {
+        Reason::PinUnsigned => "it is a plain name, and pins have to be signed",
+        Reason::PinExpired => "it has ended",
+        Reason::PinNotYet => "it has not begun",
+        Reason::PinOtherRollout => "it is for other hosts",
+        Reason::PinLifetime => "it lives longer than its key's maxSeconds",
+        Reason::PinKey => "no key of its kid may pin this for its subject",
+        Reason::PinSignature => "no key has signed it",
+        Reason::PinRevoked => "it was taken back",
+        _ if is_signed => "it is no whole token",
+        _ => "it is no version's name",
     }
 }
 

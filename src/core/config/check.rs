@@ -23,6 +23,11 @@ pub(super) trait Check {
     /// What is allowed.
     fn check(&self, tree: &Tree) -> Result<Self::Value, Allowed>;
 
+    /// Returns what was found in its place, for an error.
+    fn shown(&self, tree: &Tree) -> String {
+        tree.shown()
+    }
+
     /// Returns the value as a configuration writes it.
     fn written(&self, value: &Self::Value) -> Tree;
 

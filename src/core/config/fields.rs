@@ -15,12 +15,28 @@ pub(super) trait Fields: Sized {
     /// Like [`Fields::get`], with a value for when the field is absent.
     fn get_or<C: Check>(&mut self, name: &'static str, default: C::Value, check: C) -> C::Value;
 
+    /// Like [`Fields::get`]; an absent field is an error.
+    fn require<C: Check>(&mut self, name: &'static str, check: C) -> Option<C::Value>;
+
     /// The items of a list of one or more values; `None` when the field is absent.
     /// Wrong items are reported and left out.
     fn list<C: Check>(&mut self, name: &'static str, item: C) -> Option<Vec<C::Value>>;
 
     /// Like [`Fields::list`]; an absent field is an error.
     fn require_list<C: Check>(&mut self, name: &'static str, item: C) -> Vec<C::Value>;
+
+    /// The items of a list of 0 to `most` values. An absent one is empty. Wrong items are
+    /// reported and left out.
+    fn list_up_to<C: Check>(&mut self, name: &'static str, most: usize, item: C) -> Vec<C::Value>;
+
+    /// Reads the mappings of a list of 1 to `most` of them; `None` when the field is absent
+    /// or `null`.
+    fn mappings_or_null<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        read: impl FnMut(&mut Self) -> T,
+    ) -> Option<Vec<T>>;
 
     /// Reads the mappings of a map of 0 to `most` of them, by names of the form `key`.
     /// An absent one is empty.
@@ -29,7 +45,7 @@ pub(super) trait Fields: Sized {
         name: &'static str,
         most: usize,
         key: K,
-        read: impl FnMut(&mut Self),
+        read: impl FnMut(&mut Self, &str),
     );
 
     /// A mapping inside of this one, as `read` gives it. An absent one is `inherited`,
@@ -46,6 +62,13 @@ pub(super) trait Fields: Sized {
         &mut self,
         name: &'static str,
         inherited: Option<&Option<T>>,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T>;
+
+    /// Like [`Fields::mapping`]; `null` and an absent one are `None`.
+    fn mapping_if_given<T>(
+        &mut self,
+        name: &'static str,
         read: impl FnOnce(&mut Self) -> T,
     ) -> Option<T>;
 

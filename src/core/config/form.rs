@@ -135,6 +135,24 @@ impl Form for RolloutName {
     }
 }
 
+/// The key of a member of baggage: characters that no agent encodes.
+pub(super) struct BaggageKey;
+
+impl Form for BaggageKey {
+    const WORDS: &'static str =
+        "a baggage key (lowercase letters, digits and -._, 1 to 64 characters)";
+    const BYTES: RangeInclusive<usize> = 1..=64;
+
+    fn fits(key: &str) -> bool {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+        key.bytes().all(inner)
+    }
+
+    fn pattern() -> String {
+        "^[0-9a-z._-]+$".to_owned()
+    }
+}
+
 /// What users are dealt by.
 pub(super) struct Salt;
 
@@ -148,6 +166,22 @@ impl Form for Salt {
 
     fn pattern() -> String {
         "^[^\\x00-\\x1f\\x7f-\\x9f]+$".to_owned()
+    }
+}
+
+/// A text that can stand in a log.
+pub(super) struct PlainText;
+
+impl Form for PlainText {
+    const WORDS: &'static str = "a text of 1 to 256 visible ASCII characters and spaces";
+    const BYTES: RangeInclusive<usize> = 1..=256;
+
+    fn fits(text: &str) -> bool {
+        text.bytes().all(|b| matches!(b, b' '..=b'~'))
+    }
+
+    fn pattern() -> String {
+        "^[ -~]+$".to_owned()
     }
 }
 

@@ -11,15 +11,18 @@ mod error;
 mod fields;
 mod form;
 mod header;
+mod keys;
 mod reader;
 #[cfg(not(target_family = "wasm"))]
 pub mod schema;
-mod tree;
+pub(super) mod tree;
 
+use super::baggage;
 use super::cookie::Finder;
 use super::role::Setting;
 use super::rollouts::{Place, Rollouts, Scope};
 use super::set_cookie::{Attributes, SameSite, Secure, SetCookie};
+use super::signed_pin::{SignedPins, Verifier};
 use check::{Choice, Flag, OrNull, Whole};
 use error::Problem;
 pub use error::{ConfigError, ConfigErrors};
@@ -27,6 +30,7 @@ pub use fields::join;
 use fields::{Case, Fields, Needed};
 use header::{IdentityHeader, WrittenHeader};
 use reader::Reader;
+use std::rc::Rc;
 use tree::{Tree, quoted};
 
 /// The pin header's default name, which a gateway removes while pins are off.
@@ -47,6 +51,8 @@ pub struct Config {
     pub bucket_header: Box<str>,
     /// The response header in which Envoy says which way the request went.
     pub route_header: Box<str>,
+    /// What proxies pass on in the baggage; `None`: nothing.
+    pub baggage: Option<baggage::Keys>,
     /// The rollouts that need other settings than the rest, by host and path.
     pub rollouts: Rollouts,
     /// The settings where no rollout fits.
@@ -62,6 +68,32 @@ impl Config {
     pub fn settings(&self, place: Option<Place>) -> &Settings {
         let of_rollout = |place| self.of_rollouts.get(usize::from(place));
         place.and_then(of_rollout).unwrap_or(&self.mesh)
+    }
+
+    /// Asks a proxy whether it can use the keys of pins.
+    ///
+    /// # Errors
+    /// All that it cannot use.
+    pub fn check_keys(&self, verifier: &dyn Verifier) -> Result<(), ConfigErrors> {
+        let mut errors = ConfigErrors::default();
+        keys::report_unusable(&self.mesh, "", verifier, &mut errors);
+        for settings in &self.of_rollouts {
+            let is_mesh = |signed| {
+                self.mesh
+                    .signed_pins()
+                    .is_some_and(|own| Rc::ptr_eq(own, signed))
+            };
+            if !settings.signed_pins().is_some_and(is_mesh) {
+                let name = settings.name.as_deref().unwrap_or_default();
+                let path = fields::join("rollouts", name) + ".";
+                keys::report_unusable(settings, &path, verifier, &mut errors);
+            }
+        }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(errors)
+        }
     }
 }
 
@@ -83,6 +115,8 @@ pub struct Settings {
     pub pin: Option<Pin>,
     /// The response header that says the serving version.
     pub tag: Tag,
+    /// The name of the rollout of the configuration that they are of; `None`: of none.
+    pub name: Option<Box<str>>,
     /// What users are dealt by in the place of the host.
     pub salt: Option<Box<str>>,
     /// Finds the cookies that are read.
@@ -104,11 +138,18 @@ impl Settings {
         pin.cookie.as_ref()
     }
 
+    /// Returns who may pin; `None`: everybody.
+    #[must_use]
+    pub fn signed_pins(&self) -> Option<&Rc<SignedPins>> {
+        self.pin.as_ref()?.signed.as_ref()
+    }
+
     fn new(identity: Identity, pin: Option<Pin>, tag: Tag) -> Self {
         let mut new = Self {
             identity,
             pin,
             tag,
+            name: None,
             salt: None,
             cookies: Finder::new(Vec::new()),
         };
@@ -180,6 +221,8 @@ pub struct Pin {
     pub query: Option<Box<str>>,
     /// The cookie that remembers a pin by query; `None`: off.
     pub cookie: Option<SetCookie>,
+    /// Who may pin; `None`: everybody.
+    pub signed: Option<Rc<SignedPins>>,
 }
 
 /// The response header that says the serving version.
@@ -243,40 +286,67 @@ fn read_config<F: Fields>(fields: &mut F) -> Config {
         ("bucketHeader", &*bucket_header),
         ("routeHeader", &*route_header),
     ];
+    let baggage = fields.mapping_if_given("baggage", read_baggage);
     let mesh = read_settings(fields, None, &proxies);
     let mut rollouts = Rollouts::default();
     let mut of_rollouts = Vec::new();
     let mut paths: Vec<String> = Vec::new();
-    fields.entries("rollouts", MOST_ROLLOUTS, form::RolloutName, |fields| {
-        let scope = Scope {
-            hosts: fields.require_list("hosts", form::Host),
-            path_prefixes: fields.list("pathPrefixes", form::PathPrefix),
-        };
-        let salt = fields.get("salt", form::Salt);
-        let settings = read_settings(fields, Some(&mesh), &proxies);
-        let place = Place::try_from(of_rollouts.len()).unwrap_or(Place::MAX);
-        for taken in rollouts.add(&scope, place) {
-            let first = paths.get(usize::from(taken.first));
-            fields.report(
-                "hosts",
-                Problem::Taken {
-                    found: taken.to_string(),
-                    by: first.cloned().unwrap_or_default(),
-                },
-            );
-        }
-        paths.push(fields.path().to_owned());
-        of_rollouts.push(Settings { salt, ..settings });
-    });
+    fields.entries(
+        "rollouts",
+        MOST_ROLLOUTS,
+        form::RolloutName,
+        |fields, name| {
+            let scope = Scope {
+                hosts: fields.require_list("hosts", form::Host),
+                path_prefixes: fields.list("pathPrefixes", form::PathPrefix),
+            };
+            let salt = fields.get("salt", form::Salt);
+            let settings = read_settings(fields, Some(&mesh), &proxies);
+            let place = Place::try_from(of_rollouts.len()).unwrap_or(Place::MAX);
+            for taken in rollouts.add(&scope, place) {
+                let first = paths.get(usize::from(taken.first));
+                fields.report(
+                    "hosts",
+                    Problem::Taken {
+                        found: taken.to_string(),
+                        by: first.cloned().unwrap_or_default(),
+                    },
+                );
+            }
+            paths.push(fields.path().to_owned());
+            of_rollouts.push(Settings {
+                name: Some(name.into()),
+                salt,
+                ..settings
+            });
+        },
+    );
     Config {
         role,
         routes,
         bucket_header,
         route_header,
+        baggage,
         rollouts,
         mesh,
         of_rollouts,
     }
+}
+
+fn read_baggage<F: Fields>(fields: &mut F) -> baggage::Keys {
+    let key = |fields: &mut F, name, default: &str| {
+        fields.get_or(name, Some(default.into()), OrNull(form::BaggageKey))
+    };
+    let keys = baggage::Keys {
+        pin: key(fields, "pin", "bluegreen-pin"),
+        bucket: key(fields, "bucket", "bluegreen-bucket"),
+    };
+    let claims = [
+        ("pin", keys.pin.as_deref()),
+        ("bucket", keys.bucket.as_deref()),
+    ];
+    report_taken(fields, &claims, &["pin", "bucket"]);
+    keys
 }
 
 /// Reads what mesh and rollouts both have. What a rollout does not say is `of_mesh`'s.
@@ -336,6 +406,7 @@ fn read_pin<F: Fields>(fields: &mut F) -> Pin {
             report_conditions(fields, &name, &attributes);
             SetCookie::new(name, &attributes)
         }),
+        signed: keys::read_signed(fields),
     }
 }
 

@@ -86,9 +86,7 @@ impl Reader {
 
     /// Reports a value that is not what is allowed.
     fn report_not<T>(&mut self, path: &str, tree: &Tree, allowed: &str) -> Option<T> {
-        let (found, allowed) = (tree.shown(), allowed.to_owned());
-        self.report_at(path, Problem::Not { found, allowed });
-        None
+        self.report_wrong(path, tree.shown(), allowed.to_owned())
     }
 
     fn take(&mut self, name: &'static str) -> Option<Tree> {
@@ -110,9 +108,30 @@ impl Reader {
     }
 
     fn checked<C: Check>(&mut self, path: &str, tree: &Tree, check: &C) -> Option<C::Value> {
-        check
-            .check(tree)
-            .map_or_else(|allowed| self.report_not(path, tree, &allowed), Some)
+        check.check(tree).map_or_else(
+            |allowed| self.report_wrong(path, check.shown(tree), allowed),
+            Some,
+        )
+    }
+
+    fn report_wrong<T>(&mut self, path: &str, found: String, allowed: String) -> Option<T> {
+        self.report_at(path, Problem::Not { found, allowed });
+        None
+    }
+
+    fn checked_items<C: Check>(&mut self, path: &str, items: &[Tree], item: &C) -> Vec<C::Value> {
+        let items = items.iter().enumerate();
+        let checked =
+            items.filter_map(|(i, tree)| self.checked(&format!("{path}[{i}]"), tree, item));
+        checked.collect()
+    }
+
+    /// Reports a required field that is not there.
+    fn report_missing(&mut self, name: &'static str, allowed: &str) {
+        if !self.has(name) && !self.mapping.broken {
+            let allowed = allowed.to_owned();
+            self.report(name, Problem::Missing { allowed });
+        }
     }
 }
 
@@ -127,6 +146,11 @@ impl Fields for Reader {
         self.get(name, check).unwrap_or(default)
     }
 
+    fn require<C: Check>(&mut self, name: &'static str, check: C) -> Option<C::Value> {
+        self.report_missing(name, check.words().unwrap_or_default());
+        self.get(name, check)
+    }
+
     fn list<C: Check>(&mut self, name: &'static str, item: C) -> Option<Vec<C::Value>> {
         let tree = self.take(name)?;
         let path = self.path_of(name);
@@ -136,19 +160,44 @@ impl Fields for Reader {
         if items.is_empty() {
             return self.report_not(&path, &Tree::List(items), LIST);
         }
-        let checked = items
-            .iter()
-            .enumerate()
-            .filter_map(|(i, tree)| self.checked(&format!("{path}[{i}]"), tree, &item));
-        Some(checked.collect())
+        Some(self.checked_items(&path, &items, &item))
     }
 
     fn require_list<C: Check>(&mut self, name: &'static str, item: C) -> Vec<C::Value> {
-        if !self.has(name) && !self.mapping.broken {
-            let allowed = LIST.to_owned();
-            self.report(name, Problem::Missing { allowed });
-        }
+        self.report_missing(name, LIST);
         self.list(name, item).unwrap_or_default()
+    }
+
+    fn list_up_to<C: Check>(&mut self, name: &'static str, most: usize, item: C) -> Vec<C::Value> {
+        let path = self.path_of(name);
+        match self.take(name) {
+            None => Vec::new(),
+            Some(Tree::List(items)) if items.len() <= most => {
+                self.checked_items(&path, &items, &item)
+            }
+            Some(other) => self
+                .report_not(&path, &other, &format!("a list of 0 to {most}"))
+                .unwrap_or_default(),
+        }
+    }
+
+    fn mappings_or_null<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        mut read: impl FnMut(&mut Self) -> T,
+    ) -> Option<Vec<T>> {
+        let path = self.path_of(name);
+        match self.take(name)? {
+            Tree::Null => None,
+            Tree::List(items) if (1..=most).contains(&items.len()) => {
+                let items = items.into_iter().enumerate();
+                let read =
+                    items.map(|(i, tree)| self.inside(tree, format!("{path}[{i}]"), &mut read));
+                Some(read.collect())
+            }
+            other => self.report_not(&path, &other, &format!("a list of 1 to {most}")),
+        }
     }
 
     fn entries<K: Form>(
@@ -156,7 +205,7 @@ impl Fields for Reader {
         name: &'static str,
         most: usize,
         _: K,
-        mut read: impl FnMut(&mut Self),
+        mut read: impl FnMut(&mut Self, &str),
     ) {
         let allowed = format!("a map of 0 to {most} by name");
         let path = self.path_of(name);
@@ -178,7 +227,7 @@ impl Fields for Reader {
             if known.contains(&key) {
                 self.report_at(&path, Problem::Repeated);
             }
-            self.inside(tree, path, &mut read);
+            self.inside(tree, path, |fields| read(fields, &key));
             known.push(key);
         }
     }
@@ -215,6 +264,17 @@ impl Fields for Reader {
                 inherited.clone()
             }
             _ => Some(self.mapping(name, None, read)),
+        }
+    }
+
+    fn mapping_if_given<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        match self.take(name) {
+            None | Some(Tree::Null) => None,
+            Some(tree) => Some(self.inside(tree, self.path_of(name), read)),
         }
     }
 

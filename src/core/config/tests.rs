@@ -1,4 +1,5 @@
 use super::*;
+use crate::core::signed_pin::tests::signing::with_keys;
 
 #[path = "../../../tests/configurations/mod.rs"]
 mod configurations;
@@ -126,7 +127,7 @@ fn what_is_no_configuration_is_one_error() {
 
 #[test]
 fn each_configuration_of_the_table_is_right_or_has_its_errors() {
-    for (json, expected) in configurations::rows() {
+    for (json, expected) in configurations::rows(with_keys) {
         let errors = parse(json.as_bytes()).err();
         let errors = errors.map(|errors| errors.to_string());
         assert_eq!(errors.unwrap_or_default(), expected, "{json}");

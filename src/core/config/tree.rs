@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Tree {
+pub(crate) enum Tree {
     Null,
     Bool(bool),
     /// A whole number of 0 or more. Istio's `pluginConfig` passes through
@@ -28,7 +28,12 @@ impl Tree {
         Self::Map(entries.into_iter().map(owned).collect())
     }
 
-    pub(super) fn text(&self) -> Option<&str> {
+    /// Reads JSON; `None` where the bytes are none.
+    pub(crate) fn of_json(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,

@@ -3,12 +3,15 @@
 //! Both take all headers of a message, and return what to write. Where routes state their
 //! weights in their names, [`route()`] tells before whether a request takes part.
 
+mod chain;
 mod named;
 mod pinned;
 mod request;
 mod response;
+mod signed;
 mod user;
 
+pub use chain::of_others;
 pub use named::{NamedRequest, route};
 pub use pinned::PinValue;
 pub use request::{RequestDecision, request, salt};
@@ -16,9 +19,11 @@ pub use response::{ResponseDecision, response};
 
 use super::host::ServiceNames;
 use super::identity::CookieId;
-use super::metrics::{Reasons, Source};
+use super::metrics::{Reason, Reasons, Source};
 use super::pin::PinName;
+use super::pin_list::PinList;
 use super::rollouts::Place;
+use super::signed_pin::Pinned;
 
 /// Who sends requests to a proxy.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +79,10 @@ pub struct Memory {
     source: Source,
     /// The version that the request is pinned to.
     pinned: Option<PinName>,
+    /// The versions that services behind this proxy are pinned to.
+    list: Option<PinList>,
+    /// What that was proved by, where pins have to be signed.
+    signed: Option<Pinned>,
     /// What did not count in the request.
     rejected: Reasons,
     /// What the request asked for where its route states weights in its name; `None`: it
@@ -102,18 +111,35 @@ impl Memory {
         self.pinned.as_ref()
     }
 
+    /// Returns the versions of single services that the request asks for.
+    #[must_use]
+    pub fn list(&self) -> Option<&PinList> {
+        self.list.as_ref()
+    }
+
     /// Returns what did not count in the request.
     #[must_use]
     pub fn rejected(&self) -> Reasons {
         self.rejected
+    }
+
+    /// Returns whether a pin may have changed the response.
+    fn has_pin(&self) -> bool {
+        self.pinned.is_some() || self.list.is_some()
+    }
+
+    /// Returns who pins, for a log, where pins have to be signed.
+    #[must_use]
+    pub fn pinned_by(&self) -> Option<&str> {
+        self.signed.as_ref().map(Pinned::by)
     }
 }
 
 /// What a gateway owes to a stranger with the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Stranger {
-    /// Whether to tell that the pin is no name of a version.
-    pin_is_malformed: bool,
+    /// Why the pin does not count.
+    refused: Option<Reason>,
     /// The identity that becomes a cookie.
     minted: Option<CookieId>,
     /// What becomes of the pin cookie.
@@ -132,7 +158,7 @@ impl Stranger {
 /// What becomes of the pin cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PinCookie {
-    /// It remembers the version that the request is pinned to.
+    /// It remembers what the request is pinned to.
     Remember,
     /// It is cleared.
     Clear,

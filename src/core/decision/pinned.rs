@@ -1,11 +1,15 @@
 //! What a request's pin comes to: a version, for this proxy and those behind it.
 
+use super::signed;
 use super::{Caller, Edit, PinCookie};
 use crate::core::config::Settings;
 use crate::core::headers::{Found, Headers};
-use crate::core::metrics::Source;
+use crate::core::host;
+use crate::core::metrics::{Reason, Source};
 use crate::core::pin::{self, PinName, PinRequest};
+use crate::core::pin_list::PinList;
 use crate::core::request_cookies::RequestCookies;
+use crate::core::signed_pin::{Checker, Pinned};
 
 /// What a request's pin comes to.
 pub(super) struct Pin {
@@ -13,75 +17,158 @@ pub(super) struct Pin {
     pub(super) header: Edit<PinValue>,
     /// The version that the request is pinned to.
     pub(super) version: Option<PinName>,
+    /// The versions of single services that it asks for.
+    pub(super) list: Option<PinList>,
+    /// Whether it asks for no version any more.
+    pub(super) unpins: bool,
     /// Where that was asked for.
     pub(super) source: Option<Source>,
     /// What becomes of the pin cookie.
     pub(super) cookie: Option<PinCookie>,
-    /// Whether a stranger's pin is no name of a version.
-    pub(super) is_malformed_at_a_gateway: bool,
+    /// Why a stranger's pin does not count.
+    pub(super) refused: Option<Reason>,
+    /// What the version was proved by, where pins have to be signed.
+    pub(super) signed: Option<Pinned>,
 }
 
 impl Pin {
     /// No pin, with this for the pin header.
-    fn none(header: Edit<PinValue>) -> Self {
+    pub(super) fn none(header: Edit<PinValue>) -> Self {
         Self {
             header,
             version: None,
+            list: None,
+            unpins: false,
             source: None,
             cookie: None,
-            is_malformed_at_a_gateway: false,
+            refused: None,
+            signed: None,
         }
     }
 
-    /// Returns what the first comes to that is there: the header, at a gateway the
-    /// query, and the cookie.
-    pub(super) fn find(
-        settings: &Settings,
-        caller: Caller<'_>,
+    /// A pin of these versions of single services, one of which may be `version`, that of
+    /// the service which the request is for.
+    #[inline(never)] // Else requests without a list pay for its frame.
+    pub(super) fn of_list(
+        list: PinList,
+        version: Option<PinName>,
+        source: Source,
         header: Found<'_>,
-        headers: &Headers<'_>,
-        cookies: &RequestCookies<'_>,
     ) -> Self {
-        let is_gateway = matches!(caller, Caller::Stranger);
+        let edit = match &version {
+            Some(version) => only(PinValue::Version(version.clone()), header),
+            // It is what an earlier hop made of the list, for itself.
+            None if source == Source::PinBaggage && header.first.is_some() => Edit::Remove,
+            None if source == Source::PinBaggage => Edit::Keep,
+            None => only(PinValue::List(list.clone()), header),
+        };
+        Self {
+            source: version.is_some().then_some(source),
+            version,
+            list: Some(list),
+            ..Self::none(edit)
+        }
+    }
+}
+
+/// All that may pin a request.
+pub(super) struct Pins<'r> {
+    /// Who sends it.
+    pub(super) caller: Caller<'r>,
+    /// Its host.
+    pub(super) host: &'r dyn Fn() -> &'r [u8],
+    /// Its pin header.
+    pub(super) header: Found<'r>,
+    /// All its headers.
+    pub(super) headers: &'r Headers<'r>,
+    /// Its cookies.
+    pub(super) cookies: &'r RequestCookies<'r>,
+    /// What its baggage asks for, where that counts.
+    pub(super) of_baggage: Option<&'r PinRequest>,
+    /// What signed pins are checked with.
+    pub(super) checker: Checker<'r>,
+}
+
+impl Pins<'_> {
+    /// Returns what the first comes to that is there: the header, at a gateway the
+    /// query, and the cookie, at a client the baggage.
+    pub(super) fn find(&self, settings: &Settings) -> Pin {
+        let header = self.header;
+        let is_gateway = matches!(self.caller, Caller::Stranger);
         let removed = match header.first {
             Some(_) if is_gateway => Edit::Remove,
             _ => Edit::Keep,
         };
         let Some(of) = &settings.pin else {
             // A gateway lets no pin in while pins are off.
-            return Self::none(removed);
+            return Pin::none(removed);
         };
+        if let Some(signed) = of.signed.as_ref().filter(|_| is_gateway) {
+            return signed::find(self, settings, signed);
+        }
         let in_header = || Some((Source::PinHeader, PinRequest::of(header.first?)));
         let in_query = || {
             let query = of.query.as_ref().filter(|_| is_gateway)?;
-            let request = pin::in_query(headers.first(":path")?, query)?;
+            let request = pin::in_query(self.headers.first(":path")?, query)?;
             Some((Source::PinQuery, request))
         };
         let in_cookie = || {
-            let request = cookies.pin.clone().filter(|_| is_gateway)?;
+            let request = self.cookies.pin.clone().filter(|_| is_gateway)?;
             Some((Source::PinCookie, request))
         };
         let found = in_header().or_else(in_query).or_else(in_cookie);
-        let Some((source, request)) = found else {
-            return Self::none(Edit::Keep);
+        let found = match self.of_baggage {
+            None => found,
+            Some(request) => Some(of_baggage_or(request, found)),
         };
+        let Some((source, request)) = found else {
+            return Pin::none(Edit::Keep);
+        };
+        let cookie = (source == Source::PinQuery).then_some(PinCookie::Remember);
         match request {
-            PinRequest::Version(version) => Self {
+            PinRequest::Version(version) => Pin {
                 version: Some(version.clone()),
                 source: Some(source),
-                cookie: (source == Source::PinQuery).then_some(PinCookie::Remember),
-                ..Self::none(only(PinValue::Version(version), header))
+                cookie,
+                ..Pin::none(only(PinValue::Version(version), header))
             },
-            PinRequest::Unpin => Self {
+            PinRequest::List(list) => {
+                let names = match self.caller {
+                    Caller::Stranger => None,
+                    Caller::Workload(names) => names,
+                };
+                let host = (self.host)();
+                let version = list.version_of(|name| host::is_meant_by(host, names, name));
+                Pin {
+                    cookie,
+                    ..Pin::of_list(list, version, source, header)
+                }
+            }
+            PinRequest::Unpin => Pin {
                 cookie: Some(PinCookie::Clear),
-                ..Self::none(only(PinValue::None, header))
+                unpins: true,
+                ..Pin::none(only(PinValue::None, header))
             },
-            PinRequest::Malformed if is_gateway => Self {
-                is_malformed_at_a_gateway: true,
-                ..Self::none(removed)
+            PinRequest::Malformed if is_gateway => Pin {
+                refused: Some(Reason::PinMalformed),
+                ..Pin::none(removed)
             },
-            PinRequest::Malformed => Self::none(Edit::Keep),
+            PinRequest::Malformed => Pin::none(Edit::Keep),
         }
+    }
+}
+
+/// Returns which of two pins of a workload's request counts: the header's, unless it is
+/// none, or is the plain name that an earlier hop made of the list in the baggage.
+#[inline(never)] // Else requests without baggage pay for its frame.
+fn of_baggage_or(
+    of_baggage: &PinRequest,
+    found: Option<(Source, PinRequest)>,
+) -> (Source, PinRequest) {
+    match (found, of_baggage) {
+        (Some((_, PinRequest::Version(_))), PinRequest::List(_))
+        | (Some((_, PinRequest::Malformed)) | None, _) => (Source::PinBaggage, of_baggage.clone()),
+        (Some(found), _) => found,
     }
 }
 
@@ -90,6 +177,9 @@ impl Pin {
 pub enum PinValue {
     /// The version that a tester asks for.
     Version(PinName),
+    /// The versions of single services, which no route matches, and which a proxy behind
+    /// this one sees.
+    List(PinList),
     /// `none`, which no route matches, and which the next gateway sees.
     None,
 }
@@ -100,6 +190,7 @@ impl PinValue {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Version(name) => name,
+            Self::List(list) => list.bytes(),
             Self::None => PinRequest::NONE,
         }
     }
@@ -107,7 +198,7 @@ impl PinValue {
 
 /// Returns what makes `value` the only one of a header. A request that is not changed
 /// spares Envoy another search for its route.
-fn only(value: PinValue, header: Found<'_>) -> Edit<PinValue> {
+pub(super) fn only(value: PinValue, header: Found<'_>) -> Edit<PinValue> {
     if header.is_only(value.bytes()) {
         Edit::Keep
     } else {

@@ -1,8 +1,9 @@
 //! What becomes of a request: who the user is, which version a tester asks for, and
 //! what Envoy's route is to pick by.
 
+use super::chain::Chain;
 use super::named::NamedRequest;
-use super::pinned::{Pin, PinValue};
+use super::pinned::{PinValue, Pins};
 use super::user::User;
 use super::{Caller, Edit, Memory, Stranger};
 use crate::core::bucket::Bucket;
@@ -12,6 +13,7 @@ use crate::core::host;
 use crate::core::identity::CookieId;
 use crate::core::metrics::{Reason, Reasons};
 use crate::core::request_cookies::RequestCookies;
+use crate::core::signed_pin::Checker;
 use std::cell::LazyCell;
 use std::rc::Rc;
 
@@ -25,6 +27,8 @@ pub struct RequestDecision {
     /// The version header, by which the rules of the versions match where the route states
     /// its weights in its name.
     pub version: Edit<Rc<[u8]>>,
+    /// The `baggage` header, where proxies use it.
+    pub baggage: Edit<Vec<u8>>,
     /// The one line of the `cookie` header, with the identity that was minted.
     pub cookie: Option<Vec<u8>>,
     /// What the response's decision needs to know.
@@ -32,13 +36,14 @@ pub struct RequestDecision {
 }
 
 /// Decides about a request with these headers. `named` is its route, where that states
-/// its weights in its name. `random` gives a random number, or
-/// `None` where the host has none.
+/// its weights in its name. `checker` is for signed pins. `random` gives a random number,
+/// or `None` where the host has none.
 pub fn request(
     config: &Config,
     caller: Caller<'_>,
     headers: &Headers<'_>,
     named: Option<NamedRequest>,
+    checker: Checker<'_>,
     random: impl FnOnce() -> Option<u64>,
 ) -> RequestDecision {
     let authority = || headers.first(":authority").unwrap_or_default();
@@ -54,22 +59,40 @@ pub fn request(
         "cookie",
     ]);
 
+    let keys = config.baggage.as_ref();
+    let chain = keys.map(|keys| Chain::read(keys, settings, caller, headers));
+    let of_baggage = chain.as_ref().and_then(|chain| chain.bucket);
     let callers_bucket = CallersBucket::find(caller, bucket_header, &mut rejected);
-    let cookies = match callers_bucket {
-        // Nobody needs to know the user, and workloads pin by the header alone.
-        CallersBucket::Counts(_) => RequestCookies::default(),
-        CallersBucket::Absent | CallersBucket::Refused => match cookie.first {
+    let cookies = match (callers_bucket, of_baggage) {
+        // Nobody needs to know the user, and workloads pin by no cookie.
+        (CallersBucket::Counts(_), _) | (_, Some(_)) => RequestCookies::default(),
+        _ => match cookie.first {
             None => RequestCookies::default(),
             Some(line) if cookie.is_alone => RequestCookies::read(settings, [line].into_iter()),
             Some(_) => RequestCookies::read(settings, headers.all("cookie")),
         },
     };
-    let pin = Pin::find(settings, caller, pin_header, headers, &cookies);
-    if pin.is_malformed_at_a_gateway {
-        rejected.add(Reason::PinMalformed);
+    let pins = Pins {
+        caller,
+        host: &|| &host,
+        header: pin_header,
+        headers,
+        cookies: &cookies,
+        of_baggage: chain.as_ref().and_then(|chain| chain.pin.as_ref()),
+        checker,
+    };
+    let pin = pins.find(settings);
+    if let Some(reason) = pin.refused {
+        rejected.add(reason);
     }
     let (user, bucket, dealt_by) = if let CallersBucket::Counts(bucket) = callers_bucket {
         (User::OfBucket, Edit::Keep, Some(bucket))
+    } else if let Some(bucket) = of_baggage {
+        let edit = match callers_bucket {
+            CallersBucket::Absent => Edit::Add(bucket),
+            _ => Edit::Set(bucket),
+        };
+        (User::OfBaggage, edit, Some(bucket))
     } else {
         let user = User::find(settings, identity_header, &cookies, &mut rejected);
         let user = match (user, caller) {
@@ -93,11 +116,14 @@ pub fn request(
         (version, asked) = named.ask(caller, headers, &pin, source, dealt_by, &mut rejected);
         asked
     });
+    let baggage = chain.map_or(Edit::Keep, |chain| {
+        chain.pass_on(&pin, dealt_by, &mut rejected)
+    });
     let minted = user.minted();
     let stranger = matches!(caller, Caller::Stranger).then(|| {
         let sets_cookie = minted.is_some() || pin.cookie.is_some();
         Stranger {
-            pin_is_malformed: pin.is_malformed_at_a_gateway,
+            refused: pin.refused,
             minted,
             pin_cookie: pin.cookie,
             https: sets_cookie && came_by_https(headers),
@@ -107,11 +133,14 @@ pub fn request(
         pin: pin.header,
         bucket,
         version,
+        baggage,
         cookie: minted.and_then(|id| cookie_line_with(settings, id, headers)),
         memory: Memory {
             settings: place,
             source: pin.source.unwrap_or(user.source()),
             pinned: pin.version,
+            list: pin.list,
+            signed: pin.signed,
             rejected,
             named,
             stranger,

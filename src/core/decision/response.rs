@@ -8,6 +8,7 @@ use crate::core::headers::Headers;
 use crate::core::metrics::{Code, Counted, Reason};
 use crate::core::properties::Properties;
 use crate::core::route::{Route, Target, VIA_UPSTREAM};
+use crate::core::set_cookie::SetCookie;
 use crate::core::targets::{KnownTarget, Targets};
 use crate::core::version::Version;
 use std::borrow::Cow;
@@ -67,15 +68,13 @@ pub fn response<'r>(
         rejected.add(Reason::PinNotRouted);
     }
     let told = memory.stranger.as_ref().and_then(|stranger| {
-        if stranger.pin_is_malformed {
-            return Some("rejected; reason=malformed".to_owned());
-        }
-        if without_pin.is_some() {
-            return Some("rejected; reason=unknown-version".to_owned());
+        let unknown = without_pin.is_some().then_some(Reason::PinUnknownVersion);
+        if let Some(reason) = stranger.refused.or(unknown) {
+            return Some(["rejected; reason=", reason.word()].concat());
         }
         other.map(|version| format!("not-routed; served={}", version.name()))
     });
-    let is_private = memory.pinned.is_some() || told.is_some();
+    let is_private = memory.has_pin() || told.is_some();
     Some(ResponseDecision {
         tag: tag_of(settings, memory, version, tag.first),
         told,
@@ -128,7 +127,7 @@ fn tag_of<'r>(
 ) -> Edit<&'r [u8]> {
     let shows = match settings.tag.when {
         When::Always => true,
-        When::Pinned => memory.pinned.is_some(),
+        When::Pinned => memory.has_pin(),
         When::Never => false,
     };
     match (of_upstream, version) {
@@ -154,15 +153,27 @@ fn cookies(
         lines.push(cookie.line(&id, stranger.https));
     }
     if let (Some(action), Some(cookie)) = (stranger.pin_cookie, settings.pin_cookie()) {
-        match (action, &memory.pinned) {
-            (PinCookie::Remember, Some(version)) if pin_counts => {
-                lines.push(cookie.line(version, stranger.https));
-            }
-            (PinCookie::Remember, _) => {}
-            (PinCookie::Clear, _) => lines.extend(cookie.clear(stranger.https)),
+        match action {
+            PinCookie::Remember if !pin_counts => {}
+            PinCookie::Remember => lines.extend(pin_line(memory, cookie, stranger.https)),
+            PinCookie::Clear => lines.extend(cookie.clear(stranger.https)),
         }
     }
     lines
+}
+
+/// Returns the line of the cookie that remembers the request's pin: the token where it is
+/// signed, else what it asks for.
+fn pin_line(memory: &Memory, cookie: &SetCookie, https: bool) -> Option<Vec<u8>> {
+    if let Some(signed) = &memory.signed {
+        let token = signed.token().bytes();
+        return Some(cookie.line_for(token, signed.seconds_left, https));
+    }
+    if let Some(list) = &memory.list {
+        return Some(cookie.line(&list.token(), https));
+    }
+    let version = memory.pinned.as_ref()?;
+    Some(cookie.line(version, https))
 }
 
 /// Returns whether shared caches may keep the response as the upstream gave it.

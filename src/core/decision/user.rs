@@ -16,6 +16,8 @@ pub(super) enum User<'h> {
     Minted(CookieId),
     /// The one whose bucket a workload forwards.
     OfBucket,
+    /// The one whose bucket is in the request's baggage.
+    OfBaggage,
     /// Nobody knows.
     Unknown,
 }
@@ -50,7 +52,7 @@ impl<'h> User<'h> {
         match self {
             Self::Header(value) | Self::Cookie(value) => Some(value),
             Self::Minted(id) => Some(id),
-            Self::OfBucket | Self::Unknown => None,
+            Self::OfBucket | Self::OfBaggage | Self::Unknown => None,
         }
     }
 
@@ -61,6 +63,7 @@ impl<'h> User<'h> {
             Self::Cookie(_) => Source::IdentityCookie,
             Self::Minted(_) => Source::Minted,
             Self::OfBucket => Source::BucketHeader,
+            Self::OfBaggage => Source::BucketBaggage,
             Self::Unknown => Source::None,
         }
     }

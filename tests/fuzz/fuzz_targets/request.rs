@@ -2,18 +2,21 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
+use bluegreen::core::baggage::{Baggage, Members};
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config::{self, Config, IdentityCookie};
 use bluegreen::core::decision::{self, Caller, Edit, NamedRequest};
 use bluegreen::core::headers::{self, Headers};
 use bluegreen::core::host::ServiceNames;
 use bluegreen::core::named_routes::NamedRoutes;
-use bluegreen::core::pin::PinName;
+use bluegreen::core::pin::{PinName, PinRequest};
 use bluegreen::core::properties::Properties;
 use bluegreen::core::route_name::RouteName;
+use bluegreen::core::signed_pin::{Checker, Verifier};
 use bluegreen::core::targets::Targets;
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::LazyLock;
 
 /// All that others write.
@@ -27,6 +30,7 @@ struct Message {
     pin: Option<Vec<u8>>,
     bucket: Option<Vec<u8>>,
     user: Option<Vec<u8>>,
+    baggage: Vec<Vec<u8>>,
     cookies: Vec<Vec<u8>>,
     /// What the host gives in the place of the headers above.
     odd_headers: Option<Vec<u8>>,
@@ -42,7 +46,27 @@ struct Message {
 
 const ROUTE: &[u8] = b"via_upstream outbound|80|green|shop.ns /namespaces/ns/virtual-service/shop";
 
-static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
+/// The key of RFC 7515 A.3.
+const PEM: &str = "-----BEGIN PUBLIC KEY-----MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==-----END PUBLIC KEY-----";
+
+/// A proxy for which each signature is right.
+struct Credulous;
+
+impl Verifier for Credulous {
+    fn seconds(&self) -> u64 {
+        1_800_000_000
+    }
+
+    fn verify_signature(&self, _: &[u8]) -> Option<Vec<u8>> {
+        Some(vec![8, 1])
+    }
+}
+
+thread_local! {
+    static CONFIGS: &'static [Config] = configs().leak();
+}
+
+fn configs() -> Vec<Config> {
     let scoped = r#""rollouts": {"b": {"hosts": ["a.example", "*.example"], "pathPrefixes": ["/a", "/"], "salt": "s"}}"#;
     [
         "{}".to_owned(),
@@ -50,12 +74,15 @@ static CONFIGS: LazyLock<Vec<Config>> = LazyLock::new(|| {
         format!(r#"{{"pin": {{"query": "p"}}, "identity": {{"header": "x-user-id", "first": "cookie"}}, {scoped}}}"#),
         r#"{"pin": null, "tag": {"when": "never"}}"#.to_owned(),
         r#"{"identity": {"cookie": null}, "tag": {"when": "pinned"}}"#.to_owned(),
+        r#"{"baggage": {}, "pin": {"query": "p"}}"#.to_owned(),
+        r#"{"baggage": {"bucket": null}, "identity": {"header": "x-user-id"}}"#.to_owned(),
         r#"{"identity": {"cookie": {"mint": false}}, "pin": {"query": "p", "cookie": {"domain": "a.example"}}}"#.to_owned(),
+        format!(r#"{{"pin": {{"query": "p", "revoked": ["a"], "keys": [{{"name": "a", "publicKey": "{PEM}", "subjects": ["b"]}}, {{"name": "b", "publicKey": "{PEM}"}}]}}, {scoped}}}"#),
     ]
     .iter()
     .map(|json| config::parse(json.as_bytes()).expect("these are good"))
     .collect()
-});
+}
 
 static SERVICES: LazyLock<Option<ServiceNames>> =
     LazyLock::new(|| ServiceNames::of_node(b"sidecar~10.0.0.1~a.shop~shop.svc.cluster.local"));
@@ -67,6 +94,7 @@ impl Message {
             return odd.clone();
         }
         let cookies = self.cookies.iter().map(|line| ("cookie", Some(line)));
+        let baggage = self.baggage.iter().map(|line| ("baggage", Some(line)));
         serialized(
             [
                 (":authority", self.authority.as_ref()),
@@ -78,7 +106,8 @@ impl Message {
                 ("x-bluegreen-version", self.version.as_ref()),
             ]
             .into_iter()
-            .chain(cookies),
+            .chain(cookies)
+            .chain(baggage),
         )
     }
 
@@ -129,7 +158,8 @@ fn serialized<'m>(fields: impl IntoIterator<Item = (&'m str, Option<&'m Vec<u8>>
 }
 
 fuzz_target!(|message: Message| {
-    let config = &CONFIGS[usize::from(message.config) % CONFIGS.len()];
+    let configs = CONFIGS.with(|configs| *configs);
+    let config = &configs[usize::from(message.config) % configs.len()];
     let caller = if message.is_gateway {
         Caller::Stranger
     } else {
@@ -137,13 +167,19 @@ fuzz_target!(|message: Message| {
     };
     let serialized = message.request();
     let headers = Headers::new(serialized.as_slice().into());
-    let request = decision::request(config, caller, &headers, message.named(), || message.random);
-    let again = decision::request(config, caller, &headers, message.named(), || message.random);
+    let known = RefCell::default();
+    let checker = Checker {
+        known: &known,
+        verifier: &Credulous,
+    };
+    let decide = || decision::request(config, caller, &headers, message.named(), checker, || message.random);
+    let (request, again) = (decide(), decide());
     assert_eq!(request, again, "the same request, the same decision");
     let settings = config.settings(request.memory.settings());
 
     if let Edit::Set(value) = request.pin {
-        assert!(PinName::new(value.bytes()).is_some(), "{value:?}");
+        let is_pin = !matches!(PinRequest::of(value.bytes()), PinRequest::Malformed);
+        assert!(is_pin, "{value:?}");
         assert!(settings.pin.is_some());
     }
     if let Edit::Add(bucket) | Edit::Set(bucket) = request.bucket {
@@ -154,6 +190,31 @@ fuzz_target!(|message: Message| {
     }
     if let Edit::Add(version) | Edit::Set(version) = &request.version {
         assert!(PinName::fits(version), "{version:?}");
+    }
+    match (&config.baggage, &request.baggage) {
+        (None, baggage) => assert_eq!(*baggage, Edit::Keep, "it is off"),
+        (Some(keys), Edit::Add(line) | Edit::Set(line)) => {
+            let fields = [("baggage", line.as_slice())];
+            let again = headers::serialized(&fields);
+            let again = Headers::new(again.as_slice().into());
+            let baggage = Baggage::read(keys, &again);
+            let ours = baggage.ours;
+            assert_eq!(baggage.with(ours).edit, Edit::Keep, "one of each at most");
+            if message.is_gateway {
+                let bucket = ours.bucket.map(Bucket::parse);
+                assert!(bucket.is_none_or(|bucket| bucket.is_some()), "{line:?}");
+                let pin = ours.pin.map(PinRequest::of_token);
+                assert!(pin != Some(PinRequest::Malformed), "{line:?}");
+            }
+        }
+        (Some(keys), Edit::Keep | Edit::Remove) if message.is_gateway => {
+            let is_kept = request.baggage == Edit::Keep;
+            let ours = Baggage::read(keys, &headers).ours;
+            let is_clean = ours.pin.is_none() && ours.bucket.is_none();
+            let says_the_same = Baggage::read(keys, &headers).with(Members { ..ours }).edit == Edit::Keep;
+            assert!(!is_kept || is_clean || says_the_same);
+        }
+        _ => {}
     }
     let mints = matches!(settings.identity.cookie, Some(IdentityCookie::Minted(_)));
     if let Some(line) = &request.cookie {

@@ -35,10 +35,11 @@ pub fn plugin_config() -> serde_json::Result<String> {
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// What the filter refuses and no schema can.
-const UNSAID: &str = "The filter refuses more than this schema can: a header or a cookie that \
-                      two fields name, two rollouts with the same host and path prefix, a field \
-                      that is given twice, and a salt of more bytes than characters that is \
-                      longer than 256 bytes.";
+const UNSAID: &str = "The filter refuses more than this schema can: a header, a cookie or a \
+                      key of baggage that two fields name, two rollouts with the same host and \
+                      path prefix, two keys of one name, a key that is none or of another kind \
+                      or size, a field that is given twice, and a salt of more bytes than \
+                      characters that is longer than 256 bytes.";
 
 /// Writes down what is asked for. Every field is absent, so each value is the default.
 #[derive(Default)]
@@ -142,9 +143,21 @@ impl Fields for Describer {
     }
 
     fn get_or<C: Check>(&mut self, name: &'static str, default: C::Value, check: C) -> C::Value {
-        let written = Some(check.written(&default));
-        self.put(name, check.words(), written, check.schema());
+        let written = check.written(&default);
+        let mut schema = check.schema();
+        // As in `OrNull`: the default is of the first type.
+        if let Some((_, Tree::List(kinds))) = schema.first_mut()
+            && !matches!(written, Tree::Null)
+        {
+            kinds.reverse();
+        }
+        self.put(name, check.words(), Some(written), schema);
         default
+    }
+
+    fn require<C: Check>(&mut self, name: &'static str, check: C) -> Option<C::Value> {
+        self.mapping.required.push(name.into());
+        self.get(name, check)
     }
 
     fn list<C: Check>(&mut self, name: &'static str, item: C) -> Option<Vec<C::Value>> {
@@ -162,16 +175,47 @@ impl Fields for Describer {
         self.list(name, item).unwrap_or_default()
     }
 
+    fn list_up_to<C: Check>(&mut self, name: &'static str, most: usize, item: C) -> Vec<C::Value> {
+        let schema = [
+            ("type".to_owned(), "array".into()),
+            ("maxItems".to_owned(), most.into()),
+            ("items".to_owned(), Tree::Map(item.schema())),
+        ];
+        let default = Some(Tree::List(Vec::new()));
+        self.put(name, item.words(), default, schema);
+        Vec::new()
+    }
+
+    fn mappings_or_null<T>(
+        &mut self,
+        name: &'static str,
+        most: usize,
+        mut read: impl FnMut(&mut Self) -> T,
+    ) -> Option<Vec<T>> {
+        let (value, schema) = self.inside(self.path_of(name), &mut read);
+        let schema = [
+            (
+                "type".to_owned(),
+                Tree::List(vec!["null".into(), "array".into()]),
+            ),
+            ("minItems".to_owned(), 1.into()),
+            ("maxItems".to_owned(), most.into()),
+            ("items".to_owned(), Tree::Map(schema)),
+        ];
+        self.put(name, None, Some(Tree::Null), schema);
+        Some(vec![value])
+    }
+
     fn entries<K: Form>(
         &mut self,
         name: &'static str,
         most: usize,
         key: K,
-        mut read: impl FnMut(&mut Self),
+        mut read: impl FnMut(&mut Self, &str),
     ) {
         let path = join(&self.path_of(name), "NAME");
         let text = texts::of(&path);
-        let ((), schema) = self.inside(path, &mut read);
+        let ((), schema) = self.inside(path, |fields| read(fields, "NAME"));
         let text = text.iter().flat_map(|text| text.keywords(None));
         let value = text.chain(schema).collect();
         let schema = [
@@ -206,6 +250,19 @@ impl Fields for Describer {
         }
         self.put_mapping(name, inherited.is_some(), schema);
         Some(value)
+    }
+
+    fn mapping_if_given<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> Option<T> {
+        let (_, mut schema) = self.inside(self.path_of(name), read);
+        if let Some((_, kind)) = schema.first_mut() {
+            *kind = Tree::List(vec!["null".into(), "object".into()]);
+        }
+        self.put(name, None, Some(Tree::Null), schema);
+        None
     }
 
     fn need(&mut self, name: &'static str, _: &str, case: Case, needed: Needed) {

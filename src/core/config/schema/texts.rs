@@ -93,6 +93,27 @@ const TEXTS: &[Text] = &[
         examples: &[r#""x-bluegreen-route""#],
     },
     Text {
+        path: "baggage",
+        title: "The same version down the chain",
+        description: "Members of the request header baggage, which applications with an \
+                      OpenTelemetry agent pass on by themselves: gateways write them, clients \
+                      read and write them. null: off. Before you set it, apply \
+                      envoyfilter/baggage/, which removes strangers' members at gateways.",
+        examples: &["{}", r#"{"bucket": null}"#, "null"],
+    },
+    Text {
+        path: "baggage.pin",
+        title: "Key of the pin",
+        description: "The key of the member that carries a pin. null: none does.",
+        examples: &[r#""bluegreen-pin""#, "null"],
+    },
+    Text {
+        path: "baggage.bucket",
+        title: "Key of the bucket",
+        description: "The key of the member that carries a bucket. null: none does.",
+        examples: &[r#""bluegreen-bucket""#, "null"],
+    },
+    Text {
         path: "identity",
         title: "Who a user is",
         description: "The header, if it is configured, there and not empty; else the cookie; \
@@ -218,6 +239,61 @@ const TEXTS: &[Text] = &[
         description: "The cookie that remembers a pin by query; it is of no use without query. \
                       null: such a pin is not remembered.",
         examples: &[r#"{"maxAgeSeconds": 28800}"#, "null"],
+    },
+    Text {
+        path: "pin.keys",
+        title: "Who may pin",
+        description: "The keys that sign pins, 1 to 8. A gateway then takes no name of a version, \
+                      only tokens (JWT) that one of them has signed. null: everybody may pin, by \
+                      a version's name.",
+        examples: &["null"],
+    },
+    Text {
+        path: "pin.keys.name",
+        title: "Name",
+        description: "The operator's word for the key. It stands in access logs, before the \
+                      subject of a token: ci/ada@shop.example.",
+        examples: &[r#""ci""#],
+    },
+    Text {
+        path: "pin.keys.kid",
+        title: "Key id",
+        description: "The only kid that tokens of this key have. Absent: any token of the key's \
+                      algorithm is tried.",
+        examples: &[r#""ci-2026-11""#],
+    },
+    Text {
+        path: "pin.keys.publicKey",
+        title: "Public key",
+        description: "It says the algorithm, too: ES256 for P-256, RS256 for RSA.",
+        examples: &[
+            r#""-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEf83OJ3D2xF1Bg8vub9tLe1gHMzV7\n6e8Tus9uPHvRVEXH8UTNG72bfocs3+257rn0s2ldbqkLJK2KRiMohYjlrQ==\n-----END PUBLIC KEY-----\n""#,
+        ],
+    },
+    Text {
+        path: "pin.keys.rollouts",
+        title: "What it may pin",
+        description: "Rollouts of this configuration by their names, and hosts. Absent: all.",
+        examples: &[r#"["shop.example", "shop"]"#],
+    },
+    Text {
+        path: "pin.keys.subjects",
+        title: "Whom it may pin for",
+        description: "The only subjects (sub) that its tokens have. A must for the key of a \
+                      cluster, which signs tokens for every pod. Absent: any, or none.",
+        examples: &[r#"["system:serviceaccount:pins:tester"]"#],
+    },
+    Text {
+        path: "pin.keys.maxSeconds",
+        title: "The longest life of a token",
+        description: "The most seconds from iat to exp of its tokens, at most 30 days.",
+        examples: &["3600"],
+    },
+    Text {
+        path: "pin.revoked",
+        title: "Tokens that no longer count",
+        description: "Their jti, until they end by themselves. Of no use without keys.",
+        examples: &[r#"["0c5a2b1e-8a53-4b1c-9a84-3b0b5a1f6f0d"]"#],
     },
     Text {
         path: "tag",
