@@ -52,8 +52,8 @@ impl Token {
 }
 
 /// A file of tests/keys.
-pub(crate) fn pem(file: &str) -> &'static str {
-    match file {
+pub(crate) fn pem(file: &str) -> String {
+    let pem = match file {
         "es" => include_str!("../keys/es.pem"),
         "es.pub" => include_str!("../keys/es.pub.pem"),
         "rs" => include_str!("../keys/rs.pem"),
@@ -61,14 +61,15 @@ pub(crate) fn pem(file: &str) -> &'static str {
         "other" => include_str!("../keys/other.pem"),
         "other.pub" => include_str!("../keys/other.pub.pem"),
         _ => panic!("tests/keys has no {file}.pem"),
-    }
+    };
+    pem.to_owned()
 }
 
 /// `text` with what is known in the place of `${key:NAME}`, as JSON writes it in quotes.
 pub(crate) fn with_keys(text: &str) -> String {
     let mut text = text.to_owned();
     for name in ["es", "rs", "other"] {
-        let pem = serde_json::to_string(pem(&format!("{name}.pub"))).unwrap();
+        let pem = serde_json::to_string(&pem(&format!("{name}.pub"))).unwrap();
         let inner = pem.trim_matches('"');
         text = text.replace(&format!("${{key:{name}}}"), inner);
     }
@@ -125,13 +126,13 @@ fn signature(key: &str, message: &[u8]) -> Vec<u8> {
             mac.finalize().into_bytes().to_vec()
         }
         "rs" => {
-            let key = rsa::RsaPrivateKey::from_pkcs8_pem(pem("rs")).unwrap();
+            let key = rsa::RsaPrivateKey::from_pkcs8_pem(&pem("rs")).unwrap();
             pkcs1v15::SigningKey::<Sha256>::new(key)
                 .sign(message)
                 .to_vec()
         }
         other => {
-            let key = ecdsa::SigningKey::from_pkcs8_pem(pem(other)).unwrap();
+            let key = ecdsa::SigningKey::from_pkcs8_pem(&pem(other)).unwrap();
             let signature: ecdsa::Signature = key.sign(message);
             signature.to_vec()
         }
