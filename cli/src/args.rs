@@ -3,6 +3,7 @@
 use crate::bucket::BucketArgs;
 use crate::check::CheckArgs;
 use crate::explain::ExplainArgs;
+use crate::pin::PinArgs;
 use crate::simulate::SimulateArgs;
 use clap::{Parser, Subcommand};
 
@@ -31,6 +32,8 @@ pub enum Command {
     Explain(Box<ExplainArgs>),
     /// Say who is where at each step of a ramp, and who moves
     Simulate(SimulateArgs),
+    /// Make and read signed pins
+    Pin(PinArgs),
     /// Say the buckets of users on a host
     Bucket(BucketArgs),
     /// Print the JSON Schema of a pluginConfig

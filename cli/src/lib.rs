@@ -10,6 +10,7 @@ pub mod files;
 mod generate;
 pub mod mesh;
 mod moves;
+pub mod pin;
 mod plugin;
 mod screen;
 mod signatures;
@@ -44,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Simulate(args) => simulate::run(args),
+        Command::Pin(args) => pin::run(args),
         Command::Bucket(args) => bucket::run(args),
         Command::Schema => generate::schema(),
         Command::Completions { shell } => generate::completions(*shell),

@@ -1,10 +1,12 @@
-//! What Envoy does for signed pins: it knows the time, and verifies signatures.
+//! What Envoy does for signed pins: it knows the time, and verifies signatures. And what
+//! makes them: private keys.
 
-use bluegreen::core::signed_pin::Verifier;
+use bluegreen::core::signed_pin::{PublicKey, Verifier};
 use p256::ecdsa;
-use p256::ecdsa::signature::Verifier as _;
+use p256::ecdsa::signature::{SignatureEncoding as _, Signer as _, Verifier as _};
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
 use rsa::pkcs1v15;
-use rsa::pkcs8::DecodePublicKey as _;
+use rsa::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _, LineEnding};
 use rsa::sha2::Sha256;
 use std::time::SystemTime;
 
@@ -61,4 +63,74 @@ fn verifies(key: &[u8], signature: &[u8], message: &[u8]) -> Option<bool> {
     let key = pkcs1v15::VerifyingKey::<Sha256>::new(key);
     let signature = pkcs1v15::Signature::try_from(signature);
     Some(signature.is_ok_and(|signature| key.verify(message, &signature).is_ok()))
+}
+
+/// A private key.
+pub(crate) enum PrivateKey {
+    /// On P-256.
+    Es256(Box<ecdsa::SigningKey>),
+    /// RSA.
+    Rs256(Box<rsa::RsaPrivateKey>),
+}
+
+impl PrivateKey {
+    /// Returns the key of a PEM, in the forms in which openssl writes it: `PRIVATE KEY`,
+    /// `EC PRIVATE KEY` behind its parameters or without, and `RSA PRIVATE KEY`.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(crate) fn of_pem(text: &str) -> Result<Self, &'static str> {
+        if text.contains("-----BEGIN ENCRYPTED") || text.contains("Proc-Type: 4,ENCRYPTED") {
+            return Err("the key has a passphrase; hand over one without");
+        }
+        let of_curve = text
+            .find("-----BEGIN EC PRIVATE KEY")
+            .and_then(|at| text.get(at..));
+        let on_p256 = match of_curve {
+            Some(key) => p256::SecretKey::from_sec1_pem(key).ok().map(Into::into),
+            None => ecdsa::SigningKey::from_pkcs8_pem(text).ok(),
+        };
+        if let Some(key) = on_p256 {
+            return Ok(Self::Es256(Box::new(key)));
+        }
+        let key = rsa::RsaPrivateKey::from_pkcs8_pem(text).ok();
+        key.or_else(|| rsa::RsaPrivateKey::from_pkcs1_pem(text).ok())
+            .map(|key| Self::Rs256(Box::new(key)))
+            .ok_or("is no private key in PEM (P-256, or RSA of 2048 to 4096 bits)")
+    }
+
+    /// Returns the word of JOSE for how it signs.
+    pub(crate) fn algorithm(&self) -> &'static str {
+        match self {
+            Self::Es256(_) => "ES256",
+            Self::Rs256(_) => "RS256",
+        }
+    }
+
+    /// Returns its public key.
+    ///
+    /// # Errors
+    /// The filter would not take it.
+    pub(crate) fn public(&self) -> Result<PublicKey, String> {
+        let pem = match self {
+            Self::Es256(key) => key.verifying_key().to_public_key_pem(LineEnding::LF),
+            Self::Rs256(key) => key.to_public_key().to_public_key_pem(LineEnding::LF),
+        };
+        let pem = pem.map_err(|error| error.to_string())?;
+        PublicKey::of_pem(pem.trim_end())
+            .map_err(|found| format!("is {found}; P-256, or RSA of 2048 to 4096 bits, is allowed"))
+    }
+
+    /// Returns its signature as it stands in a token.
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Es256(key) => {
+                let signature: ecdsa::Signature = key.sign(message);
+                signature.to_vec()
+            }
+            Self::Rs256(key) => pkcs1v15::SigningKey::<Sha256>::new(key.as_ref().clone())
+                .sign(message)
+                .to_vec(),
+        }
+    }
 }

@@ -66,6 +66,8 @@ fn each_screen_fits_on_80_columns() {
         "check --help".to_owned(),
         "simulate --help".to_owned(),
         "bucket --help".to_owned(),
+        "pin make --help".to_owned(),
+        "pin read --help".to_owned(),
         "--help".to_owned(),
         "check --rules".to_owned(),
     ];
@@ -154,7 +156,7 @@ fn what_is_made_for_other_programs() {
     let (_, error, code) = run(&format!("bluegreen man {folder}"));
     assert_eq!((error.as_str(), code), ("", 0));
     let pages = fs::read_dir(folder).expect("a folder").count();
-    assert_eq!(pages, 8);
+    assert_eq!(pages, 11);
 }
 
 #[test]

@@ -4,12 +4,13 @@ use super::envoy::Picked;
 use super::proxy::{Proxy, Request};
 use super::text;
 use crate::mesh::{Action, Condition, Headers, Route, Side, sum};
+use crate::pin::why;
 use crate::screen::{self, BOLD, DIM, shown, styled, wrapped};
 use bluegreen::core::baggage;
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config::Settings;
 use bluegreen::core::decision::Memory;
-use bluegreen::core::metrics::{REASONS, Reason, SOURCES, Source};
+use bluegreen::core::metrics::{REASONS, SOURCES, Source};
 use bluegreen::core::role::Role;
 use bluegreen::core::route_name::RouteName;
 use serde_json::{Value, json};
@@ -318,30 +319,15 @@ fn pin(settings: &Settings, sent: &Request<'_>, memory: &Memory) -> String {
     let refused = REASONS
         .iter()
         .find(|(reason, label)| label.starts_with("pin-") && memory.rejected().has(*reason));
-    let why = refused.map_or("it is no version's name", |(reason, _)| {
-        why(*reason, of.signed.is_some())
-    });
+    let why = match refused {
+        Some((reason, _)) if of.signed.is_some() => why(*reason),
+        _ => "it is no version's name",
+    };
     match &sent.pin {
         Some(value) if &**value == b"none" => format!("none any more, by {header}: none"),
         Some(value) => format!("\"{}\" does not count: {why}", shown(value)),
         None if refused.is_some() => format!("that of query or cookie does not count: {why}"),
         None => format!("none: no {header}"),
-    }
-}
-
-/// Returns why a pin does not count.
-fn why(reason: Reason, is_signed: bool) -> &'static str {
-    match reason {
-        Reason::PinUnsigned => "it is a plain name, and pins have to be signed",
-        Reason::PinExpired => "it has ended",
-        Reason::PinNotYet => "it has not begun",
-        Reason::PinOtherRollout => "it is for other hosts",
-        Reason::PinLifetime => "it lives longer than its key's maxSeconds",
-        Reason::PinKey => "no key of its kid may pin this for its subject",
-        Reason::PinSignature => "no key has signed it",
-        Reason::PinRevoked => "it was taken back",
-        _ if is_signed => "it is no whole token",
-        _ => "it is no version's name",
     }
 }
 
