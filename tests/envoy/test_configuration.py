@@ -417,7 +417,7 @@ def test_a_wrong_first_configuration_touches_nothing(
         'role: "edge" is not one of auto, outbound, gateway, client, server',
         (
             'rolouts: "rolouts" is not a field here '
-            "(role, routes, bucketHeader, routeHeader, identity, pin, tag, rollouts)"
+            "(role, routes, bucketHeader, routeHeader, baggage, identity, pin, tag, rollouts)"
         ),
     ]
     counted = envoy.stats("bluegreen_")
