@@ -43,7 +43,7 @@ pub(super) fn run(args: &ReadArgs) -> Result<End, String> {
     };
     let machine = Machine { now: args.at };
     let now = machine.seconds();
-    let pins = audiences(&claims["aud"]);
+    let pins = audiences(member(&claims, "aud"));
     let first = pins.first().map_or("", |(host, _)| host);
     let mut lines = Vec::new();
     for (host, version) in &pins {
@@ -53,26 +53,29 @@ pub(super) fn run(args: &ReadArgs) -> Result<End, String> {
         let why = "nothing: no audience (aud) is bluegreen:HOST:VERSION";
         lines.push(("pins", why.to_owned()));
     }
-    for (word, value) in [("for", &claims["sub"]), ("id", &claims["jti"])] {
+    for (word, value) in [
+        ("for", member(&claims, "sub")),
+        ("id", member(&claims, "jti")),
+    ] {
         if let Some(text) = value.as_str() {
             lines.push((word, shown(text.as_bytes())));
         }
     }
-    lines.push(("made", time(&claims["iat"])));
-    if !claims["nbf"].is_null() {
-        lines.push(("from", time(&claims["nbf"])));
+    lines.push(("made", time(member(&claims, "iat"))));
+    if !member(&claims, "nbf").is_null() {
+        lines.push(("from", time(member(&claims, "nbf"))));
     }
-    let expires = claims["exp"].as_u64();
+    let expires = member(&claims, "exp").as_u64();
     let is_over = expires.is_some_and(|expires| expires <= now);
     let left = expires.map(|expires| match expires.checked_sub(now) {
         Some(left) if left > 0 => format!(", in {}", duration(left)),
         _ => format!(": it ended {} ago", duration(now.saturating_sub(expires))),
     });
-    let until = time(&claims["exp"]);
+    let until = time(member(&claims, "exp"));
     lines.push(("until", format!("{until}{}", left.unwrap_or_default())));
     let word = |value: &Value| value.as_str().map(|text| shown(text.as_bytes()));
-    let algorithm = word(&header["alg"]).unwrap_or_else(|| "no algorithm".to_owned());
-    let kid = word(&header["kid"]);
+    let algorithm = word(member(&header, "alg")).unwrap_or_else(|| "no algorithm".to_owned());
+    let kid = word(member(&header, "kid"));
     let kid = kid.map_or_else(|| "no kid".to_owned(), |kid| format!("kid {kid}"));
     lines.push(("signed", format!("by {algorithm}, {kid}")));
     let counts = match &args.key {
@@ -99,6 +102,11 @@ pub(super) fn run(args: &ReadArgs) -> Result<End, String> {
     }
     screen::out(&text);
     Ok(if counts { End::Good } else { End::Found })
+}
+
+/// Returns a member of an object.
+fn member<'v>(object: &'v Value, name: &str) -> &'v Value {
+    object.get(name).unwrap_or(&Value::Null)
 }
 
 /// Returns what an audience pins: hosts, and their versions.
