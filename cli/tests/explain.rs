@@ -93,6 +93,54 @@ fn each_screen_fits_on_80_columns() {
 }
 
 #[test]
+fn what_comes_down_the_chain_is_told() {
+    let file = format!("{}/baggage.yaml", env!("CARGO_TARGET_TMPDIR"));
+    fs::write(&file, "baggage: {}\n").expect("a file");
+    for (request, words) in [
+        (
+            "--caller shop -H 'baggage: bluegreen-bucket=84' http://stock/",
+            [
+                "not looked for: the baggage has a bucket",
+                "bucket      84, by the baggage",
+                "version     green, by the bucket",
+            ],
+        ),
+        (
+            "--caller shop -H 'baggage: bluegreen-pin=stock.green,a=b' http://stock/",
+            [
+                "green, by the baggage: x-version-pin: green",
+                "baggage     bluegreen-pin=stock.green,a=b",
+                "version     green, by the pin",
+            ],
+        ),
+        (
+            "-H 'x-version-pin: stock=green' -b bluegreen-id=00c0ffee00c0ffee http://shop.example/",
+            [
+                "pin         none here: stock=green is for others",
+                "bluegreen-pin=stock.green",
+                "version     blue, by the bucket",
+            ],
+        ),
+        (
+            "-H 'baggage: bluegreen-bucket=84' -b bluegreen-id=00c0ffee00c0ffee http://shop.example/",
+            [
+                "of that identity on shop.example",
+                "baggage     bluegreen-bucket=12194550004181602153",
+                "version     blue, by the bucket",
+            ],
+        ),
+    ] {
+        let (text, error, code) = run(&format!(
+            "bluegreen explain -r {ROUTES} -c {file} {request}"
+        ));
+        assert_eq!((error.as_str(), code), ("", 0), "{request}");
+        for word in words {
+            assert!(text.contains(word), "{request}: {word}: {text}");
+        }
+    }
+}
+
+#[test]
 fn programs_get_json() {
     let script = format!(
         "bluegreen explain --json -r {ROUTES} -H 'x-version-pin: green' http://shop.example/"
