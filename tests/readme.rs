@@ -47,9 +47,10 @@ fn pages() -> Vec<String> {
 }
 
 /// The pages that the second edition's users read first: they say what the code does.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     "README.md",
     "docs/chains.md",
+    "docs/cli.md",
     "docs/compatibility.md",
     "docs/configuration.md",
     "docs/controllers.md",

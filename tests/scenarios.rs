@@ -18,6 +18,7 @@ use bluegreen::core::route_name::RouteName;
 use bluegreen::core::signed_pin::{self, Checker};
 use bluegreen::core::targets::Targets;
 use bluegreen::core::{baggage, cache_control, headers};
+use host::signing;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -358,11 +359,11 @@ struct Verifier;
 
 impl signed_pin::Verifier for Verifier {
     fn seconds(&self) -> u64 {
-        host::signing::NOW
+        signing::NOW
     }
 
     fn verify_signature(&self, arguments: &[u8]) -> Option<Vec<u8>> {
-        Some(host::signing::verify_signature(arguments))
+        Some(signing::verify_signature(arguments))
     }
 }
 

@@ -54,8 +54,9 @@ def found(version: str, image: str) -> Iterator[str]:
 
 def versions() -> Iterator[tuple[str, str]]:
     """Returns where a version of the project stands, and which."""
-    cargo = tomllib.loads((ROOT / "Cargo.toml").read_text())
-    yield "Cargo.toml", cargo["package"]["version"]
+    for file in ("Cargo.toml", "cli/Cargo.toml"):
+        cargo = tomllib.loads((ROOT / file).read_text())
+        yield file, cargo["package"]["version"]
     chart = (ROOT / "charts/bluegreen/Chart.yaml").read_text()
     for found in re.findall(r"^(?:version|appVersion): (.*)$", chart, re.MULTILINE):
         yield "charts/bluegreen/Chart.yaml", found

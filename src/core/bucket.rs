@@ -59,10 +59,25 @@ impl Bucket {
         self.0 % sum
     }
 
+    /// Returns which of these weights Envoy's weighted route picks: the first whose
+    /// cumulative weight is above the bucket modulo their `sum`.
+    pub fn pick(self, weights: impl IntoIterator<Item = u32>, sum: NonZeroU64) -> Option<usize> {
+        pick_at(self.place(sum), weights)
+    }
+
     /// Returns its decimal digits, in `buffer`.
     pub fn digits(self, buffer: &mut itoa::Buffer) -> &[u8] {
         buffer.format(self.0).as_bytes()
     }
+}
+
+/// Returns which of these weights a place below their sum belongs to.
+pub fn pick_at(place: u64, weights: impl IntoIterator<Item = u32>) -> Option<usize> {
+    let mut cumulative = 0_u64;
+    weights.into_iter().position(|weight| {
+        cumulative = cumulative.saturating_add(weight.into());
+        place < cumulative
+    })
 }
 
 #[cfg(test)]

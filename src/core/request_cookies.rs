@@ -8,21 +8,22 @@ use super::pin::PinRequest;
 /// The cookies of a request that matter. Of the same cookie several times, on one line
 /// or on several, the first well-formed one counts.
 #[derive(Debug, Default)]
-pub(crate) struct RequestCookies<'h> {
+pub struct RequestCookies<'h> {
     /// The value of the identity cookie.
-    pub(crate) identity: Option<&'h [u8]>,
+    pub identity: Option<&'h [u8]>,
     /// Whether there are identity cookies, and none of them is well-formed.
-    pub(crate) identity_is_malformed: bool,
+    pub identity_is_malformed: bool,
     /// What the pin cookie asks for, where pins need not be signed.
-    pub(crate) pin: Option<PinRequest>,
+    pub pin: Option<PinRequest>,
     /// The pin cookie's value, where they have to be: of several the first that may be a
     /// token, or unpins.
-    pub(crate) signed_pin: Option<&'h [u8]>,
+    pub signed_pin: Option<&'h [u8]>,
 }
 
 impl<'h> RequestCookies<'h> {
     /// Reads the cookies of all `cookie` lines.
-    pub(crate) fn read(settings: &Settings, lines: impl Iterator<Item = &'h [u8]>) -> Self {
+    #[must_use]
+    pub fn read(settings: &Settings, lines: impl Iterator<Item = &'h [u8]>) -> Self {
         let mut cookies = Self::default();
         for line in lines {
             settings.cookies.each(line, |cookie, value| match cookie {

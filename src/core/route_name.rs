@@ -93,16 +93,10 @@ impl Weights {
         &self.backends
     }
 
-    /// Returns the backend to which Envoy's weighted route would take this bucket: the
-    /// first whose cumulative weight is above the bucket modulo the sum.
+    /// Returns the backend to which Envoy's weighted route would take this bucket.
     #[must_use]
     pub fn pick(&self, bucket: Bucket) -> Option<Place> {
-        let place = bucket.place(self.sum);
-        let mut cumulative = 0_u64;
-        self.backends.iter().position(|backend| {
-            cumulative = cumulative.saturating_add(backend.weight.into());
-            place < cumulative
-        })
+        bucket.pick(self.backends.iter().map(|each| each.weight), self.sum)
     }
 
     /// Returns the backend that a pin means: the one of this name, else the first that

@@ -26,7 +26,8 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """The folder in which all blocks were run, and the tokens that they printed."""
     folder = tmp_path_factory.mktemp("pins")
     here = Path(sys.executable).parent
-    environment = os.environ | {"PATH": f"{here}:{os.environ['PATH']}"}
+    path = f"{here}:{ROOT / 'target/cli/debug'}:{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
     printed = []
     for kind, text in BLOCK.findall(PAGE.read_text()):
         program = {"sh": ["bash", "-euo", "pipefail", "-c"], "python": ["python", "-c"]}
@@ -74,7 +75,7 @@ def test_each_way_to_make_a_pin_makes_one(
     _, printed = typed
     page = PAGE.read_text()
     lengths = [int(found) for found in re.findall(r"(\d+) characters\s+long:", page)]
-    assert len(printed) == len(lengths) == 2
+    assert len(printed) == len(lengths) == 3
     for token, length in zip(printed, lengths, strict=True):
         assert abs(len(token) - length) < 20
         response = client.http1(

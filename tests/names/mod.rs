@@ -1,5 +1,6 @@
 //! The names that pages and manifests share with the code, and with each other.
 
+pub(crate) use bluegreen::core::marked_routes::{PINS, PLUGINS, WEIGHTED};
 use bluegreen::core::metrics::{
     self, CONFIG_REJECTED, Code, CounterId, Counters, REASONS, Reasons, Registry, SOURCES,
 };
@@ -7,29 +8,6 @@ use bluegreen::core::route::Route;
 use bluegreen::core::targets::Targets;
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// The names of weighted http routes that take part (contract, section 2).
-pub(crate) const WEIGHTED: [&str; 4] = [
-    "bluegreen",
-    "bluegreen-2",
-    "bluegreen-3",
-    "bluegreen-mirror",
-];
-
-/// The names of http routes that match the pin header.
-pub(crate) const PINS: [&str; 8] = [
-    "bluegreen-pin",
-    "bluegreen-pin-2",
-    "bluegreen-pin-3",
-    "bluegreen-pin-4",
-    "bluegreen-pin-5",
-    "bluegreen-pin-6",
-    "bluegreen-pin-7",
-    "bluegreen-pin-8",
-];
-
-/// The plugin whose filter the EnvoyFilter switches on and off, and the servers' one.
-pub(crate) const PLUGINS: [&str; 2] = ["bluegreen-outbound", "bluegreen-server"];
 
 /// Returns the text of a file of the project.
 pub(crate) fn read(file: &str) -> String {

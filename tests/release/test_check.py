@@ -56,6 +56,7 @@ def test_files_of_another_version(project: Release) -> None:
     said = refused(project, "VERSION=99.0.0")
     for file in (
         "Cargo.toml",
+        "cli/Cargo.toml",
         "charts/bluegreen/Chart.yaml",
         "envoyfilter/plugins.yaml",
     ):

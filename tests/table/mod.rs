@@ -1,6 +1,6 @@
 //! The table of scenarios: its rows, and whether what happened is what a row says.
 
-use crate::host::signing::{Token, with_keys};
+use crate::signing::{Token, with_keys};
 use bluegreen::core::config::{self, VERSION_HEADER};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -28,7 +28,7 @@ pub(crate) struct Row {
     #[serde(rename = "routeName")]
     route_name: Option<String>,
     #[serde(default = "yes", rename = "envoyHeaders")]
-    envoy_headers: bool,
+    pub envoy_headers: bool,
     #[serde(default)]
     backends: Backends,
     #[serde(default = "even")]
@@ -43,7 +43,7 @@ pub(crate) struct Row {
     #[serde(default)]
     request: BTreeMap<String, Option<Values>>,
     #[serde(default)]
-    served: Served,
+    pub served: Served,
     #[serde(default)]
     answer: Answer,
     #[serde(default)]
@@ -97,7 +97,7 @@ pub(crate) enum RouteKind {
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "kebab-case")]
-enum Backends {
+pub(crate) enum Backends {
     #[default]
     Subsets,
     Services,
@@ -113,7 +113,7 @@ pub(crate) enum Direction {
 
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
 #[serde(rename_all = "kebab-case")]
-enum Served {
+pub(crate) enum Served {
     #[default]
     Any,
     Blue,
@@ -175,9 +175,8 @@ fn yes() -> bool {
 
 /// All rows.
 pub(crate) fn rows() -> Vec<Row> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios.yaml");
-    let text = std::fs::read_to_string(path).expect(path);
-    serde_norway::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+    let text = include_str!("../scenarios.yaml");
+    serde_norway::from_str(text).unwrap_or_else(|error| panic!("tests/scenarios.yaml: {error}"))
 }
 
 /// What a request met on its way through the mesh.
@@ -218,14 +217,14 @@ pub(crate) struct Hop {
     pub config: Value,
     pub route: RouteKind,
     /// The name of a route that states its weights.
-    route_name: Vec<u8>,
+    pub route_name: Vec<u8>,
     /// `NAME.NAMESPACE` of the `VirtualService`.
-    virtual_service: [&'static str; 2],
+    pub virtual_service: [&'static str; 2],
     /// The host of the clusters, for subsets.
     service_host: &'static str,
-    backends: Backends,
-    weights: [u64; 2],
-    pins: bool,
+    pub backends: Backends,
+    pub weights: [u64; 2],
+    pub pins: bool,
 }
 
 /// What became of a row in one world.
@@ -255,7 +254,7 @@ impl Hop {
         cluster.replace(".shop.svc.", ".dead.svc.")
     }
 
-    fn version_name(&self, version: &str) -> String {
+    pub(crate) fn version_name(&self, version: &str) -> String {
         match self.backends {
             Backends::Subsets => version.to_owned(),
             Backends::Services => format!("shop-{version}"),
@@ -603,7 +602,7 @@ impl Row {
         text
     }
 
-    fn answer(&self, version: Option<&str>) -> Headers {
+    pub(crate) fn answer(&self, version: Option<&str>) -> Headers {
         let mut headers = status("200");
         match &self.answer {
             Answer::Word(Word::Tagged) => {

@@ -23,6 +23,17 @@ impl ConfigErrors {
         self.first.iter().map(ToString::to_string).chain(more)
     }
 
+    /// Returns those that are told one by one.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.first.iter()
+    }
+
+    /// Returns how many more there are.
+    #[must_use]
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.first.is_empty()
     }
@@ -42,6 +53,20 @@ impl ConfigErrors {
 pub struct ConfigError {
     path: String,
     problem: Problem,
+}
+
+impl ConfigError {
+    /// Returns the path of the field; empty: the whole configuration.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns what is wrong with it, without its path.
+    #[must_use]
+    pub fn what(&self) -> String {
+        self.problem.to_string()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,14 +92,20 @@ impl fmt::Display for ConfigError {
         } else {
             &self.path
         };
-        match &self.problem {
-            Problem::NotJson(why) => write!(f, "{path}: is not JSON ({why})"),
-            Problem::Not { found, allowed } => write!(f, "{path}: {found} is not {allowed}"),
-            Problem::Needs { found, needed } => write!(f, "{path}: {found} needs {needed}"),
-            Problem::Missing { allowed } => write!(f, "{path}: is missing, it must be {allowed}"),
-            Problem::Repeated => write!(f, "{path}: is given twice, only once is allowed"),
-            Problem::Taken { found, by } => {
-                write!(f, "{path}: {found} is taken by {by}, the two must differ")
+        write!(f, "{path}: {}", self.problem)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotJson(why) => write!(f, "is not JSON ({why})"),
+            Self::Not { found, allowed } => write!(f, "{found} is not {allowed}"),
+            Self::Needs { found, needed } => write!(f, "{found} needs {needed}"),
+            Self::Missing { allowed } => write!(f, "is missing, it must be {allowed}"),
+            Self::Repeated => f.write_str("is given twice, only once is allowed"),
+            Self::Taken { found, by } => {
+                write!(f, "{found} is taken by {by}, the two must differ")
             }
         }
     }

@@ -131,9 +131,10 @@ pub(super) struct Needed {
     pub(super) met: bool,
 }
 
-/// The path of a field: names that need it are quoted, for they come from the
-/// configuration's text.
-pub(super) fn join(path: &str, name: &str) -> String {
+/// Returns the path of the field `name` in the mapping at `path`, as errors write it: names
+/// that need it are quoted, for they come from the configuration's text.
+#[must_use]
+pub fn join(path: &str, name: &str) -> String {
     let plain = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));

@@ -26,6 +26,7 @@ use super::signed_pin::{SignedPins, Verifier};
 use check::{Choice, Flag, OrNull, Whole};
 use error::Problem;
 pub use error::{ConfigError, ConfigErrors};
+pub use fields::join;
 use fields::{Case, Fields, Needed};
 use header::{IdentityHeader, WrittenHeader};
 use reader::Reader;

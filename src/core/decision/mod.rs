@@ -14,7 +14,7 @@ mod user;
 pub use chain::of_others;
 pub use named::{NamedRequest, route};
 pub use pinned::PinValue;
-pub use request::{RequestDecision, request};
+pub use request::{RequestDecision, request, salt};
 pub use response::{ResponseDecision, response};
 
 use super::host::ServiceNames;
@@ -97,6 +97,30 @@ impl Memory {
     #[must_use]
     pub fn settings(&self) -> Option<Place> {
         self.settings
+    }
+
+    /// Returns why the request goes where it goes.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Returns the version that the request is pinned to.
+    #[must_use]
+    pub fn pinned(&self) -> Option<&PinName> {
+        self.pinned.as_ref()
+    }
+
+    /// Returns the versions of single services that the request asks for.
+    #[must_use]
+    pub fn list(&self) -> Option<&PinList> {
+        self.list.as_ref()
+    }
+
+    /// Returns what did not count in the request.
+    #[must_use]
+    pub fn rejected(&self) -> Reasons {
+        self.rejected
     }
 
     /// Returns whether a pin may have changed the response.

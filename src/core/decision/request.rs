@@ -189,8 +189,9 @@ fn mints(settings: &Settings, headers: &Headers<'_>) -> bool {
 }
 
 /// Returns what users are dealt by: the salt of the settings, else the host, which in
-/// a sidecar is the Service that a workload means by it.
-fn salt<'p>(settings: &'p Settings, caller: Caller<'p>, host: &'p [u8]) -> [&'p [u8]; 2] {
+/// a sidecar is the Service that a workload means by it. The two parts are one text.
+#[must_use]
+pub fn salt<'p>(settings: &'p Settings, caller: Caller<'p>, host: &'p [u8]) -> [&'p [u8]; 2] {
     match (&settings.salt, caller) {
         (Some(salt), _) => [salt.as_bytes(), b""],
         (None, Caller::Workload(Some(names))) => names.unified(host),

@@ -6,14 +6,16 @@ which the cluster's own need not have.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cluster
+import policies
 import pytest
 import second_api
 from crds import EXPERIMENTAL, STANDARD, crds
 from kit.envoy import ROOT
+from policies import Row
 from report import Proof
 
 FILTER = ROOT / "envoyfilter"
@@ -70,264 +72,19 @@ def at(path: str, rule: cluster.Json) -> cluster.Json:
 
 
 SHOP = ramp(shop_blue=70, shop_green=30)
-LONG = "s" * 64
-SIXTEEN = {f"v{n}": n for n in range(1, 17)}
 
 
-@dataclass
-class Row:
-    """Rules that are written, what stood there before, and what is said to them."""
-
-    what: str
-    rules: Rules
-    said: str = ""
-    before: Rules | None = None
-    labels: dict[str, str] = field(default_factory=dict)
-
-
-BY_NAME = (
-    "after its weights. The filter picks by the name, and Envoy would deal by weights "
-    "that differ from it."
+REFUSED, PASSES, WARNED = (
+    policies.rows("httpRoutes", verdict) for verdict in ("refused", "passes", "warned")
 )
-BY_LABEL = (
-    "after its weights, because of the label `bluegreen: sticky`. Under another name its "
-    "requests are dealt by chance. (Where the policy bluegreen-naming is installed, it "
-    "writes the name.)"
-)
-UNFIT = (
-    "list Services in `backendRefs`, each once and each with a name of its own of at most "
-    '63 letters, digits and "-": a backend is a version, which is known by this name.'
-)
-ENVOY_PICKS = (
-    "after its weights, and have it picked by the filter of gateway-api/. Under its name "
-    "Envoy is to pick, but Istio leaves out backends of weight 0, and with one left Envoy "
-    "refuses the whole route table."
-)
-
-REFUSED = [
-    Row(
-        "other weights than the name's",
-        [weighted(SHOP["name"], shop_blue=60, shop_green=40)],
-        f'{DENIED}rule "{SHOP["name"]}": name it '
-        f'"bluegreen.shop-blue-60.shop-green-40", {BY_NAME}',
-    ),
-    Row(
-        "another order than the name's",
-        [weighted(SHOP["name"], shop_green=30, shop_blue=70)],
-        f'{DENIED}rule "{SHOP["name"]}": name it '
-        f'"bluegreen.shop-green-30.shop-blue-70", {BY_NAME}',
-    ),
-    Row(
-        "a backend less than in the name",
-        [weighted("bluegreen.shop-blue-100.shop-green-0", shop_blue=100)],
-        f'{DENIED}rule "bluegreen.shop-blue-100.shop-green-0": name it '
-        f'"bluegreen.shop-blue-100", {BY_NAME}',
-    ),
-    Row(
-        "no number in the name",
-        [weighted("bluegreen.shop", shop_blue=70, shop_green=30)],
-        f'{DENIED}rule "bluegreen.shop": name it "{SHOP["name"]}", {BY_NAME}',
-    ),
-    Row(
-        "the second of two weighted rules",
-        [
-            at("/api", ramp(api_blue=1, api_green=1)),
-            weighted("bluegreen.x-1", shop_blue=70, shop_green=30),
-        ],
-        f'{DENIED}rule "bluegreen.x-1": name it "{SHOP["name"]}", {BY_NAME}',
-    ),
-    Row(
-        "a backend twice",
-        [
-            {
-                "name": "bluegreen.shop-1.shop-1",
-                "backendRefs": [
-                    {"name": "shop", "port": port, "weight": 1} for port in (80, 81)
-                ],
-            }
-        ],
-        f'{DENIED}rule "bluegreen.shop-1.shop-1": {UNFIT}',
-    ),
-    Row(
-        "a backend with a dot in its name",
-        [
-            {
-                "name": "bluegreen.shop.example-1",
-                "backendRefs": [
-                    {
-                        "group": "networking.istio.io",
-                        "kind": "Hostname",
-                        "name": "shop.example",
-                        "port": 80,
-                    }
-                ],
-            }
-        ],
-        f'{DENIED}rule "bluegreen.shop.example-1": {UNFIT}',
-    ),
-    Row(
-        "a name that no label is long enough for",
-        [ramp(**{LONG: 1})],
-        f'{DENIED}rule "bluegreen.{LONG}-1": {UNFIT}',
-    ),
-    Row(
-        "no backends",
-        [{"name": "bluegreen.shop-1"}],
-        f'{DENIED}rule "bluegreen.shop-1": {UNFIT}',
-    ),
-    Row(
-        "the label, and no name",
-        [weighted(shop_primary=100, shop_canary=0)],
-        f'{DENIED}rules[0]: name it "bluegreen.shop-primary-100.shop-canary-0", '
-        f"{BY_LABEL}",
-        labels=STICKY,
-    ),
-    Row(
-        "the label, and another name of the second rule",
-        [version("shop-blue"), weighted("main", shop_blue=1, shop_green=2)],
-        f'{DENIED}rules[1]: name it "bluegreen.shop-blue-1.shop-green-2", {BY_LABEL}',
-        labels=STICKY,
-    ),
-    *(
-        Row(
-            f"the name {name}",
-            [weighted(name, shop_blue=100, shop_green=0)],
-            f'{MARKED}rule "{name}": name it '
-            f'"bluegreen.shop-blue-100.shop-green-0", {ENVOY_PICKS}',
-        )
-        for name in ("bluegreen", "bluegreen-2", "bluegreen-3", "bluegreen-mirror")
-    ),
-]
-
-ANEW = "In another order users get another version, though the weights are the same."
-PAST = (
-    "and its users get another version. Write weights that move between neighbours of the "
-    "list: what one loses, the one before or after it gains."
-)
-NO_PART = (
-    "it takes no part under this name. A weighted rule is named after its weights, such as "
-    "bluegreen.shop-blue-70.shop-green-30; those that match the header x-bluegreen-version "
-    "may have any other name."
-)
-
-WARNED = [
-    Row(
-        "another order",
-        [ramp(shop_green=30, shop_blue=70)],
-        'rule "bluegreen.shop-green-30.shop-blue-70": keep the backends in the order that '
-        f"they have: shop-blue, shop-green. {ANEW}",
-        before=[SHOP],
-    ),
-    Row(
-        "another order, of one of two rules",
-        [at("/api", ramp(a=1, b=1)), at("/", ramp(d=1, c=1))],
-        'rule "bluegreen.d-1.c-1": keep the backends in the order that they have: c, d. '
-        f"{ANEW}",
-        before=[at("/api", ramp(a=1, b=1)), at("/", ramp(c=1, d=1))],
-    ),
-    Row(
-        "another sum",
-        [ramp(shop_blue=700, shop_green=300)],
-        'rule "bluegreen.shop-blue-700.shop-green-300": the weights sum to 1000; write '
-        "weights that sum to 100, as before. With another sum all users are dealt anew.",
-        before=[SHOP],
-    ),
-    Row(
-        "weight moved past a version",
-        [ramp(v1=70, v2=10, v3=20)],
-        f'rule "bluegreen.v1-70.v2-10.v3-20": weight moves past v2, {PAST}',
-        before=[ramp(v1=80, v2=10, v3=10)],
-    ),
-    Row(
-        "a version that joins in front, with weight of the last one",
-        [ramp(v0=10, v1=50, v2=40)],
-        f'rule "bluegreen.v0-10.v1-50.v2-40": weight moves past v1, {PAST}',
-        before=[ramp(v1=50, v2=50)],
-    ),
-    Row(
-        "two rules of one name",
-        [at("/api", SHOP), at("/", SHOP)],
-        f'rule "{SHOP["name"]}": two rules have this name, which has to be unique. Make '
-        "one rule of them with several `matches`, or two routes. The experimental CRDs of "
-        "the Gateway API refuse such a route.",
-    ),
-    Row(
-        "two rules with different weights",
-        [at("/api", ramp(shop_blue=80, shop_green=20)), at("/", SHOP)],
-        f'rule "{SHOP["name"]}": write the weights of '
-        '"bluegreen.shop-blue-80.shop-green-20", in its order. With others one user meets '
-        "several versions.",
-    ),
-    Row(
-        "version rules in the same route",
-        [version("shop-blue"), version("shop-green"), SHOP],
-        f'rule "{SHOP["name"]}": move the rules that match the header '
-        "x-bluegreen-version into a route of their own, on the same hosts. Argo Rollouts "
-        "sets weights in all rules of a route, and Flagger writes all of it anew.",
-    ),
-    Row(
-        "a version rule that leads to another version",
-        [version("shop-blue"), version("shop-green", to="shop-blue")],
-        "the rule that matches x-bluegreen-version: shop-green: write the backend of this "
-        "name into it, and no other. The filter asks for a backend by its name, and else "
-        "another one answers.",
-    ),
-    Row(
-        "a version rule for the pin that a version answers to",
-        [version("green", to="shop-green")],
-        "the rule that matches x-bluegreen-version: green: write the backend of this name "
-        "into it, and no other. The filter asks for a backend by its name, and else "
-        "another one answers.",
-    ),
-    *(
-        Row(
-            f"the name {name}",
-            [weighted(name, shop_blue=1, shop_green=1)],
-            f'rule "{name}": {NO_PART}',
-        )
-        for name in ("bluegreen-70", "bluegreen-pin", "bluegreen4")
-    ),
-]
-
-PASSES = [
-    Row("70/30", [SHOP]),
-    *(
-        Row(
-            f"from {before} to {after}",
-            [ramp(shop_blue=100 - after, shop_green=after)],
-            before=[ramp(shop_blue=100 - before, shop_green=before)],
-        )
-        for before, after in [(0, 10), (30, 50), (50, 100), (100, 0), (30, 30)]
-    ),
-    Row("version rules", [version("shop-blue"), version("shop-green")]),
-    Row(
-        "weights between neighbours",
-        [ramp(v1=80, v2=5, v3=15)],
-        before=[ramp(v1=80, v2=10, v3=10)],
-    ),
-    Row(
-        "a version that joins at the end",
-        [ramp(v1=80, v2=20, v3=0)],
-        before=[ramp(v1=80, v2=20)],
-    ),
-    Row(
-        "a version that leaves", [ramp(v2=20, v3=80)], before=[ramp(v1=0, v2=20, v3=80)]
-    ),
-    Row("sixteen versions", [ramp(**SIXTEEN)]),
-    Row(
-        "rules of others",
-        [weighted("main", shop_blue=1, shop_green=2), weighted(shop_blue=1, x=2)],
-    ),
-    Row(
-        "another label",
-        [weighted(shop_blue=1, shop_green=2)],
-        labels={"bluegreen": "no"},
-    ),
-    Row("the label, and names", [SHOP], labels=STICKY),
-]
 
 
 # ----------------------------------------------------------------------------------
+
+
+def refusal(row: Row) -> str:
+    """What is said to a row that a policy refuses."""
+    return REFUSED_BY.format(row.by) + row.said
 
 
 @dataclass
@@ -350,7 +107,7 @@ class Server:
             self.kubectl("apply", "--force", "-f", "-", text=before)
         verb = "replace" if row.before else "create"
         name = NAME if row.before else f"{NAME}-new"
-        text = route(row.rules, row.labels, kind, version, name)
+        text = route(row.routes, row.labels, kind, version, name)
         said = self.kubectl(verb, "--dry-run=server", "-f", "-", text=text, check=False)
         return " ".join(said.split())
 
@@ -398,7 +155,7 @@ def server() -> Iterator[Server]:
         # The API server compiles a policy, and then holds to it.
         for row in (REFUSED[0], REFUSED[-1]):
             cluster.until(
-                "the policies hold", lambda row=row: row.said in server.says(row)
+                "the policies hold", lambda row=row: refusal(row) in server.says(row)
             )
         cluster.until("and warn", lambda: WARNED_BY in server.says(WARNED[-1]))
         yield server
@@ -407,7 +164,7 @@ def server() -> Iterator[Server]:
 def test_refused_with_what_to_write_instead(server: Server, proof: Proof) -> None:
     for row in REFUSED:
         said = server.says(row)
-        assert row.said in said, (row.what, said)
+        assert refusal(row) in said, (row.what, said)
         assert PASSED not in said, row.what
     proof("rules refused, each with its message", len(REFUSED))
 
@@ -432,7 +189,7 @@ def test_let_through_with_nothing_said(server: Server, proof: Proof) -> None:
 def test_the_older_version_and_grpcroutes_alike(server: Server, proof: Proof) -> None:
     row = REFUSED[0]
     for kind, version in [("HTTPRoute", "v1beta1"), ("GRPCRoute", "v1")]:
-        assert row.said in server.says(row, kind, version), kind
+        assert refusal(row) in server.says(row, kind, version), kind
         assert PASSED in server.says(PASSES[0], kind, version), kind
     proof("the same in v1beta1, and for GRPCRoutes", "✔")
 

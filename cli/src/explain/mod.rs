@@ -1,0 +1,89 @@
+//! `bluegreen explain`: what becomes of one request, step by step.
+
+mod ask;
+mod curl;
+mod envoy;
+mod proxy;
+mod steps;
+mod tally;
+
+pub use curl::ExplainArgs;
+pub use envoy::Picked;
+pub use proxy::{Marks, Place, Proxy, Request};
+
+use crate::files::{self, File};
+use crate::mesh::{Headers, Routes};
+use crate::{End, plugin, screen};
+use steps::Steps;
+
+/// What a new identity is made of, so that the same question has the same answer.
+const RANDOM: u64 = 0x00c0_ffee_00c0_ffee;
+
+/// Says what becomes of a request, and with `--ask` whether it is so.
+///
+/// # Errors
+/// When a file cannot be read, or the request cannot be sent.
+pub fn run(args: &ExplainArgs) -> Result<End, String> {
+    files::one_input(args.routes.iter().chain(&args.config))?;
+    let plugin = plugin::read(args.config.as_deref())?;
+    let mut files = Vec::new();
+    for name in &args.routes {
+        let file = File::read(name)?;
+        if let Some(error) = file.errors.first() {
+            return Err(format!("{}: {}", file.at(error.span.start), error.what));
+        }
+        files.push(file);
+    }
+    let routes = Routes::of(&files);
+    if routes.is_empty() {
+        let names = args.routes.join(", ");
+        return Err(match &*names {
+            "" => "no routes: hand over the VirtualService with -r FILE".to_owned(),
+            names => format!("{names}: no VirtualService and no HTTPRoute with routes"),
+        });
+    }
+    let request = curl::request(args)?;
+    let place = Place {
+        node: plugin::node(args.caller.as_deref()),
+        ..Place::default()
+    };
+    let names = plugin.rollouts;
+    let mut proxy = Proxy::new(plugin.config, &routes, place);
+    if plugin::is_servers(proxy.config()) {
+        return Err("this is the servers' plugin, which routes nothing".to_owned());
+    }
+    let answered = args.ask.then(|| ask::ask(args)).transpose()?;
+    // The real gateway has given another identity to a new user.
+    let minted = answered
+        .as_ref()
+        .and_then(|answered| ask::minted(answered, proxy.config()));
+    let random = minted.unwrap_or(RANDOM);
+    let sent = proxy.request(request, random);
+    let answer = curl::answer(args)?;
+    let response = proxy.response(&sent, answer);
+    let steps = Steps::of(&proxy, &sent, &response, &names);
+    if args.json {
+        screen::out(&format!(
+            "{:#}\n",
+            steps.json(&sent, &response, proxy.counts())
+        ));
+    } else {
+        screen::out(&steps.text());
+    }
+    let Some(answered) = answered else {
+        return Ok(End::Good);
+    };
+    let differences = ask::differences(&sent, &response, &answered, proxy.config());
+    screen::out(&ask::text(&differences, &answered, args.json));
+    Ok(if differences.is_empty() {
+        End::Good
+    } else {
+        End::Found
+    })
+}
+
+/// Returns the first value of a header as text.
+fn text(headers: &Headers, name: &str) -> Option<String> {
+    let value = crate::mesh::values(headers, name).next()?;
+    Some(String::from_utf8_lossy(value).into_owned())
+}

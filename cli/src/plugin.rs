@@ -1,0 +1,88 @@
+//! The configuration of the filter, out of a plugin's manifest or by itself.
+
+use crate::files::File;
+use crate::yaml::Node;
+use bluegreen::core::config::{self, Config};
+use bluegreen::core::role::{Role, Setting};
+
+/// A configuration, and what only its text knows.
+#[derive(Debug)]
+pub(crate) struct Plugin {
+    /// The configuration.
+    pub(crate) config: Config,
+    /// The names of its rollouts, in their order.
+    pub(crate) rollouts: Vec<String>,
+}
+
+/// Returns where the object of a plugin says what runs: `spec`, or `spec.wasm`. `None`: it
+/// is none.
+pub(crate) fn wasm(root: &Node) -> Option<&Node> {
+    match root.text_at(&["kind"])? {
+        "WasmPlugin" => root.at(&["spec"]),
+        "TrafficExtension" => root.at(&["spec", "wasm"]),
+        _ => None,
+    }
+}
+
+/// Reads the configuration of a file: of its plugin for gateways and callers, or the file
+/// is one. Without a file it is what the shipped plugin says.
+pub(crate) fn read(file: Option<&str>) -> Result<Plugin, String> {
+    let Some(name) = file else {
+        return parsed("the default", "{\"role\": \"outbound\"}", None);
+    };
+    let file = File::read(name)?;
+    if let Some(error) = file.errors.first() {
+        let at = file.at(error.span.start);
+        return Err(format!("{at}: {}", error.what));
+    }
+    let mut found = file.objects.iter().filter_map(|root| {
+        let node = match root.text_at(&["kind"]) {
+            Some(_) => wasm(root)?.at(&["pluginConfig"]),
+            None => Some(&**root),
+        };
+        let is_servers = node.is_some_and(|node| node.text_at(&["role"]) == Some("server"));
+        Some((is_servers, node))
+    });
+    let all: Vec<_> = found.by_ref().collect();
+    let outbound = all.iter().find(|(is_servers, _)| !is_servers);
+    match outbound.or(all.first()) {
+        Some((_, node)) => {
+            let json = node.map_or_else(|| "{}".to_owned(), Node::json);
+            parsed(name, &json, *node)
+        }
+        None if file.text.trim().is_empty() => parsed(name, "{}", None),
+        None => Err(format!(
+            "{name}: has no WasmPlugin and no TrafficExtension, and is no pluginConfig"
+        )),
+    }
+}
+
+fn parsed(name: &str, json: &str, node: Option<&Node>) -> Result<Plugin, String> {
+    let config = config::parse(json.as_bytes()).map_err(|errors| {
+        let lines: Vec<String> = errors.lines().map(|line| format!("  {line}")).collect();
+        format!(
+            "{name}: the pluginConfig is wrong, and the filter would not take it:\n{}",
+            lines.join("\n")
+        )
+    })?;
+    let rollouts = node.and_then(|node| node.at(&["rollouts"]));
+    let rollouts = rollouts.map(Node::entries).unwrap_or_default();
+    Ok(Plugin {
+        config,
+        rollouts: rollouts.iter().map(|entry| entry.key.clone()).collect(),
+    })
+}
+
+/// Returns the node id that stands for a proxy: a gateway, or the sidecar of a caller in
+/// this namespace.
+pub(crate) fn node(caller: Option<&str>) -> String {
+    caller.map_or_else(
+        || "router~".to_owned(),
+        |namespace| format!("sidecar~0.0.0.0~caller.{namespace}~{namespace}.svc.cluster.local"),
+    )
+}
+
+/// Returns whether a configuration is the servers'.
+pub(crate) fn is_servers(config: &Config) -> bool {
+    config.role == Setting::Fixed(Role::Server)
+}
