@@ -8,7 +8,7 @@ usage: need.sh NEED...
 
 Looks for each NEED. What is missing:
   docker-registry, prometheus    is unpacked below target, out of Debian's packages
-  buildah, chromium, curl, debootstrap, h2load, valgrind
+  buildah, chromium, curl, debootstrap, h2load, openssl, valgrind
                                  is installed, if this is root and there is apt-get
   cargo, cc, c++, go, python, wasm, kubectl, istioctl, KUBECONFIG, etcd, kube-apiserver
                                  is up to you
@@ -101,7 +101,7 @@ look() { # NEED: fails if it is missing
       oldest=1.28 package=buildah
       found=$(version buildah --version)
       ;;
-    curl | debootstrap)
+    curl | debootstrap | openssl)
       package=$1
       command -v "$1" >/dev/null
       return
