@@ -32,17 +32,18 @@ pub(super) fn find(pins: &Pins<'_>, settings: &Settings, signed: &Rc<SignedPins>
             ..Pin::none(only(PinValue::None, header))
         };
     }
-    let is_unsigned = PinName::fits(&value)
-        // No token has the byte, and to look for it spares it the rest.
-        || memchr::memchr(b'=', &value).is_some() && PinList::new(&value).is_some();
-    let checked = if is_unsigned {
+    let checked = if PinName::fits(&value) {
         Err(Reason::PinUnsigned)
     } else {
         let names = Names {
             host: (pins.host)(),
             rollout: settings.name.as_deref(),
         };
-        signed.check(&value, &names, pins.checker)
+        let checked = signed.check(&value, &names, pins.checker);
+        checked.map_err(|reason| match reason {
+            Reason::PinMalformed if PinList::new(&value).is_some() => Reason::PinUnsigned,
+            reason => reason,
+        })
     };
     match checked {
         Ok((version, pinned)) => Pin {
