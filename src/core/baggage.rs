@@ -89,9 +89,9 @@ impl<'h> Baggage<'h> {
     }
 
     /// Returns what gives the baggage these members of ours, as far as they have a key, and
-    /// no others. Those of
-    /// others stay as they are, in order; several lines become one. Ours come last, each
-    /// unless the header would become longer than a proxy has to pass on.
+    /// no others of ours. Members of others stay as they are, in order; several lines become
+    /// one. Ours come last, each unless the header would become longer than a proxy has to
+    /// pass on.
     #[must_use]
     pub fn with(&self, ours: Members<'_>) -> Written {
         let Keys { pin, bucket } = self.keys;

@@ -49,12 +49,7 @@ impl Pin {
     /// A pin of these versions of single services, one of which may be `version`, that of
     /// the service which the request is for.
     #[inline(never)] // Else requests without a list pay for its frame.
-    pub(super) fn of_list(
-        list: PinList,
-        version: Option<PinName>,
-        source: Source,
-        header: Found<'_>,
-    ) -> Self {
+    fn of_list(list: PinList, version: Option<PinName>, source: Source, header: Found<'_>) -> Self {
         let edit = match &version {
             Some(version) => only(PinValue::Version(version.clone()), header),
             // It is what an earlier hop made of the list, for itself.
