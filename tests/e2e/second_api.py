@@ -8,26 +8,21 @@ and its admission decides.
 
 import base64
 import json
-import os
-import resource
 import secrets
-import shutil
-import signal
-import subprocess
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import programs
 import trustme
 import yaml
 from cluster import ClusterError, kubectl, until
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from kit import ports
-from kit.envoy import ROOT, die_with_parent
+from kit.envoy import die_with_parent
 
-LOGS = ROOT / "target/logs"
 SERVICES = "10.97.0.0/16"
 # MutatingAdmissionPolicy, before Kubernetes 1.36.
 NAMING = (
@@ -36,12 +31,6 @@ NAMING = (
 )
 # Seconds until it serves, which is 5 where nothing else runs.
 STARTS = 90
-ENDS = 10
-
-# What the Go runtime keeps to, and beyond which a process is given no address space:
-# a program that runs away ends itself, and not the machine.
-MEMORY = "500MiB"
-ADDRESSES = 4 * 2**30
 
 
 @contextmanager
@@ -62,7 +51,7 @@ def alone(
         token = secrets.token_hex(16)
         (folder / "tokens.csv").write_text(f"{token},admin,admin,system:masters\n")
         command = [
-            program("kube-apiserver"),
+            "kube-apiserver",
             *("--etcd-servers", etcd),
             *("--bind-address", address, "--advertise-address", address),
             *("--secure-port", str(port), "--service-cluster-ip-range", SERVICES),
@@ -80,7 +69,7 @@ def alone(
         _write(
             kubeconfig, f"https://{address}:{port}", authority, {"token": token}, name
         )
-        stack.enter_context(running(f"{name}-apiserver", command, limited))
+        stack.enter_context(_apiserver(name, command))
         _wait(kubeconfig, name)
         yield kubeconfig
 
@@ -114,7 +103,7 @@ def beside(flags: Iterable[str], name: str = "beside") -> Iterator[Path]:
         kubeconfig = Path(temporary) / "kubeconfig"
         kubeconfig.write_text(yaml.safe_dump(config))
         kubeconfig.chmod(0o600)
-        with running(f"{name}-apiserver", command, limited):
+        with _apiserver(name, command):
             _wait(kubeconfig, name)
             yield kubeconfig
 
@@ -177,57 +166,19 @@ def _write(file: Path, server: str, authority: bytes, user: dict, name: str) -> 
 def _etcd(folder: Path, client: str, peer: int, name: str) -> Iterator[None]:
     own = f"http://{ports.LOOPBACK}:{peer}"
     command = [
-        program("etcd"),
         *("--name", name, "--data-dir", folder / "etcd"),
         *("--listen-client-urls", client, "--advertise-client-urls", client),
         *("--listen-peer-urls", own, "--initial-advertise-peer-urls", own),
         *("--initial-cluster", f"{name}={own}", "--logger", "zap"),
     ]
-    with running(f"{name}-etcd", command):
+    # It asks for more address space than others may have, and uses little of it.
+    log = f"{name}-etcd"
+    with programs.program("etcd", *command, log=log, before=die_with_parent):
         yield
 
 
-def program(name: str) -> str:
-    """The path of a program in PATH."""
-    if found := shutil.which(name):
-        return found
-    raise ClusterError(f"no {name} in PATH")
-
-
-def limited() -> None:
-    """Ends a child with its parent, and bounds its memory."""
-    die_with_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
-
-
-@contextmanager
-def running(
-    log: str, command: list, before: Callable[[], None] = die_with_parent
-) -> Iterator[None]:
-    """A program that runs in the background, and that ends with the block."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    with (LOGS / f"{log}.log").open("wb") as output:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "GOMEMLIMIT": MEMORY},
-            preexec_fn=before,  # noqa: PLW1509 (system calls only)
-        )
-    try:
-        yield
-    finally:
-        ended = process.poll()
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(ENDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if ended is not None:
-            last = (LOGS / f"{log}.log").read_text(errors="replace")[-2000:]
-            raise ClusterError(f"{log} ended by itself, with {ended}:\n{last}")
+def _apiserver(name: str, command: list) -> AbstractContextManager[None]:
+    return programs.program(*command, log=f"{name}-apiserver")
 
 
 def _wait(kubeconfig: Path, name: str) -> None:

@@ -167,10 +167,10 @@ def all_ask(users: list[User], times: int, path: str = PAGE) -> None:
         list(pool.map(visit, users))
 
 
-def returning(count: int, host: str = cluster.HOST) -> list[User]:
+def returning(count: int, host: str = cluster.HOST, to: str = "") -> list[User]:
     """Users with a cookie from an earlier visit."""
     identities = [f"{n * 0x9E3779B97F4A7C15 % 2**64:016x}" for n in range(1, count + 1)]
-    return [User(f"bluegreen-id={identity}", host=host) for identity in identities]
+    return [User(f"bluegreen-id={each}", host=host, to=to) for each in identities]
 
 
 class Traffic:

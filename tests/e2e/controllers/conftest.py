@@ -6,6 +6,7 @@ from contextlib import ExitStack
 
 import apps
 import cluster
+import live
 import programs
 import pytest
 import users
@@ -31,13 +32,12 @@ def mesh(labelled: None) -> Iterator[None]:
     users.PACE = users.Pace(RATE)
     cluster.apply(cluster.INSTALL)
     with ExitStack() as later:
-        later.enter_context(programs.api())
+        later.enter_context(live.api())
         for controller in programs.MODULES:
-            later.callback(programs.remove_kinds, controller)
-            programs.apply_kinds(controller)
+            later.enter_context(programs.with_kinds(controller))
         gone = ("delete", "namespace", ARGO, FLAGGER, "--ignore-not-found")
         later.callback(cluster.kubectl, *gone, "--timeout=120s")
-        later.callback(programs.stopped.set)
+        later.callback(live.stopped.set)
         yield
 
 
@@ -86,4 +86,4 @@ def runs(mesh: None) -> Iterator[Runs]:
     """All rollouts of the session."""
     with ThreadPoolExecutor(20) as pool:
         yield Runs(pool)
-        programs.stopped.set()
+        live.stopped.set()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import cluster
-import programs
+import live
 from cluster import GATEWAY, RESPONSES, SYSTEM, Json
 from kit import bucket
 from users import Answer, Traffic, User, ask, traffic
@@ -43,7 +43,7 @@ class App:
 
     def read(self, kind: str, name: str = "") -> Json:
         """An object of the application's, as it is now."""
-        return programs.read(self.namespace, kind, name or self.name)
+        return live.read(self.namespace, kind, name or self.name)
 
     def kubectl(self, *words: str) -> str:
         """kubectl in its namespace."""

@@ -8,6 +8,7 @@ from itertools import chain
 
 import apps
 import cluster
+import live
 import programs
 import pytest
 from apps import FIRST
@@ -349,7 +350,7 @@ def experiment(app: App) -> None:
         drive.settled(during, released | {tried: "v2"})
         over = [u for u in drive.users if picked(u, before) != picked(u, during)]
         forward = [user for user in over if picked(user, before) == STABLE]
-        [running] = programs.read(ARGO, "experiments")["items"]
+        [running] = live.read(ARGO, "experiments")["items"]
         name = running["metadata"]["name"]
         terminate = json.dumps({"spec": {"terminate": True}})
         app.kubectl("patch", "experiment", name, "--type=merge", "-p", terminate)
@@ -447,7 +448,7 @@ def looks(app: App, phase: str) -> list[str]:
     """What Prometheus said of a release, in runs of an analysis with this outcome."""
     return [
         measured["value"]
-        for run in programs.read(app.namespace, "analysisruns")["items"]
+        for run in live.read(app.namespace, "analysisruns")["items"]
         for metric in run.get("status", {}).get("metricResults", [])
         for measured in metric.get("measurements", [])
         if metric["phase"] == phase and measured.get("value") not in (None, "[]")

@@ -11,7 +11,7 @@ from apps import FIRST
 from cluster import FLAGGER, Json
 from conftest import Runs, apply_beside
 from drive import SECONDS, USERS, App, Drive, Releases, listed, users_of
-from programs import Gates
+from gates import Gates
 from report import Proof
 from walkthrough import walkthrough
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cluster
-import programs
+import live
 import readme
 from drive import App
 from kit.envoy import ROOT
@@ -35,7 +35,7 @@ class Walkthrough:
 
     def _settle(self, command: str, _: str) -> None:
         """Waits, as a person does, until the gateway has what was applied."""
-        programs.go_on()
+        live.go_on()
         if " wait " in command:
             host = self._app.host
             cluster.until(f"{host} answers", lambda: ask("/", host).tags)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import cluster
 from cluster import FILES, FILTER, Json
-from users import User
+from report import Proof
+from users import COOKIE, User, all_ask
 
 NAMESPACE = "store"
 HOST = "store.example"
@@ -73,6 +74,28 @@ def address(name: str = GATEWAY) -> str:
 def users(count: int, **fields: str) -> list[User]:
     """New users of the store, who come by its Gateway."""
     return [User(**({"host": HOST, "to": address()} | fields)) for _ in range(count)]
+
+
+def new_users(count: int, times: int, green: int, proof: Proof) -> list[User]:
+    """New users, each of whom has asked several times: by a cookie that was set once, each
+    is on the version of its bucket, where `green` of 100 are on green."""
+    visitors = users(count)
+    all_ask(visitors, times, "/")
+    for user in visitors:
+        version = user.expected(green)
+        assert user.seen == {version}, user
+        for answer in user.answers:
+            assert answer.status == 200
+            assert answer.body == f"store {version} (bucket {user.digits})\n"
+            assert answer.tags == [BACKENDS[version]]
+        first, *later = (answer.all("set-cookie") for answer in user.answers)
+        assert len(first) == 1
+        assert COOKIE.fullmatch(first[0])
+        assert later == [[]] * (times - 1)
+    on_green = sum(user.seen == {"green"} for user in visitors)
+    proof(f"{count} new users at {100 - green}/{green}, on green", on_green)
+    proof(f"who saw both versions in {times} requests", 0)
+    return visitors
 
 
 def within_the_cluster(gateway: Json) -> Json:

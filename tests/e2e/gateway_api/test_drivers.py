@@ -11,12 +11,12 @@ from itertools import groupby
 from pathlib import Path
 
 import cluster
+import programs
 import pytest
 import second_api
 import store
 from cluster import FILTER, Json, kubectl
-from kit import bucket, ports
-from kit.envoy import ROOT
+from kit import bucket
 from report import Proof
 from store import HOST, NAMESPACE
 from test_ramp import moves, settled
@@ -31,7 +31,6 @@ ROUTES = "apis/gateway.networking.k8s.io/v1"
 TILL = "till"
 TILL_HOST = "till.example"
 PROVIDER = "gatewayapi:v1beta1"
-FLAGGER = "github.com/fluxcd/flagger"
 # It looks every 10 seconds, at the least.
 SECONDS = 240
 
@@ -98,9 +97,7 @@ def test_a_driver_sets_weights_and_nothing_else(naming_api: Path, proof: Proof) 
     kubectl("--kubeconfig", naming_api, "apply", "-f", "-", text=named)
     store.wait_for_weights(100, 0)
     driver = Driver(naming_api, "store", *store.BACKENDS.values())
-    users = returning(USERS, HOST)
-    for user in users:
-        user.to = store.address()
+    users = returning(USERS, HOST, store.address())
     with traffic(users, 60, "/") as running:
         assert settled(running, 0) == 0
         for canary in STEPS:
@@ -129,38 +126,16 @@ def test_a_driver_sets_weights_and_nothing_else(naming_api: Path, proof: Proof) 
 # ------------------------------------------------------------------------------ Flagger
 
 
-def flagger_kinds() -> Path:
-    """Flagger's kinds, in its module."""
-    wrapper = f"-C={ROOT / 'tests/e2e/controllers/flagger'}"
-    folder = cluster.run("go", "list", wrapper, "-m", "-f", "{{.Dir}}", FLAGGER)
-    return Path(folder.strip()) / "artifacts/flagger/crd.yaml"
-
-
 @pytest.fixture
 def flagger(naming_api: Path) -> Iterator[None]:
     """Flagger, as a process, and its kinds."""
-    kinds = flagger_kinds()
-    there = "canaries.flagger.app" in kubectl("get", "crd", "-o", "name")
-    if not there:
-        kubectl("apply", "--server-side", "-f", kinds)
-        established = ("wait", "--for=condition=Established", "-f", kinds)
-        kubectl(*established, f"--timeout={cluster.SECONDS}s")
-    [port] = ports.free(1)
-    command = [
-        second_api.program("flagger"),
-        *("-kubeconfig", naming_api, "-namespace", NAMESPACE),
-        *("-mesh-provider", PROVIDER, "-control-loop-interval", "1s"),
-        # No metrics are asked for.
-        *("-metrics-server", "http://127.0.0.1:1", "-port", str(port)),
-    ]
-    try:
-        with second_api.running("flagger", command, second_api.limited):
-            yield
-    finally:
-        if there:
-            kubectl("-n", NAMESPACE, "delete", "canary", TILL, "--ignore-not-found")
-        else:
-            kubectl("delete", "-f", kinds)
+    # No metrics are asked for.
+    nobody = "http://127.0.0.1:1"
+    with (
+        programs.with_kinds("flagger"),
+        programs.flagger(NAMESPACE, nobody, PROVIDER, naming_api),
+    ):
+        yield
 
 
 @pytest.fixture
@@ -261,10 +236,7 @@ def named() -> list[str]:
 
 def till_users(count: int) -> list[User]:
     """Returning users of it."""
-    users = returning(count, TILL_HOST)
-    for user in users:
-        user.to = store.address()
-    return users
+    return returning(count, TILL_HOST, store.address())
 
 
 def picked(user: User, name: str) -> str:

@@ -15,7 +15,7 @@ from report import Proof
 from store import GATEWAY, HOST, NAMESPACE, PLUGIN
 from test_install import REMOVES, filters
 from test_ramp import moves, settled
-from users import COOKIE, Answer, all_ask, ask, returning, traffic
+from users import Answer, ask, returning, traffic
 
 USERS = 200
 TIMES = 4
@@ -56,22 +56,7 @@ def test_both_plugins_run_and_each_keeps_to_its_routes(proof: Proof) -> None:
 
 def test_users_stay_where_their_bucket_says(proof: Proof) -> None:
     before = counted()
-    users = store.users(USERS)
-    all_ask(users, TIMES, "/")
-    for user in users:
-        assert user.seen == {user.expected(GREEN)}, user
-        for answer in user.answers:
-            version = user.expected(GREEN)
-            assert answer.status == 200
-            assert answer.body == f"store {version} (bucket {user.digits})\n"
-            assert answer.tags == [store.BACKENDS[version]]
-        first, *later = (answer.all("set-cookie") for answer in user.answers)
-        assert len(first) == 1
-        assert COOKIE.fullmatch(first[0])
-        assert later == [[]] * (TIMES - 1)
-    green = sum(user.seen == {"green"} for user in users)
-    proof(f"{USERS} new users at 70/30, on green", green)
-    proof(f"who saw both versions in {TIMES} requests", 0)
+    users = store.new_users(USERS, TIMES, GREEN, proof)
     dealt = Counter(store.BACKENDS[user.expected(GREEN)] for user in users)
     expected = Counter()
     for version, count in dealt.items():
@@ -83,9 +68,7 @@ def test_users_stay_where_their_bucket_says(proof: Proof) -> None:
 
 def test_a_ramp_to_the_end_and_back(proof: Proof) -> None:
     rejects = cluster.xds_rejects()
-    users = returning(USERS, HOST)
-    for user in users:
-        user.to = store.address()
+    users = returning(USERS, HOST, store.address())
     store.shift(100, 0)
     cluster.shift(70, 30)
     # Those of the shop, at the classic gateway, whose weights stay.

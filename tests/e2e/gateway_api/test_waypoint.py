@@ -18,7 +18,7 @@ import store
 from cluster import GATEWAY, RESPONSES, SYSTEM, kubectl
 from report import Proof
 from store import HOST, NAMESPACE
-from users import COOKIE, Answer, User, all_ask, ask, returning, traffic
+from users import Answer, User, all_ask, ask, returning, traffic
 
 WAYPOINT = "waypoint"
 AMBIENT = "PILOT_ENABLE_AMBIENT"
@@ -173,28 +173,12 @@ def settle(users: list[User], green: int) -> int:
 @pytest.fixture
 def visitors(waypoint: None) -> list[User]:
     """Returning users of the store."""
-    users = returning(USERS, HOST)
-    for user in users:
-        user.to = store.address()
-    return users
+    return returning(USERS, HOST, store.address())
 
 
 def test_users_stay_where_their_bucket_says(waypoint: None, proof: Proof) -> None:
     before = by_source(WAYPOINT), by_source(store.GATEWAY)
-    users = store.users(USERS)
-    all_ask(users, TIMES, "/")
-    for user in users:
-        version = user.expected(GREEN)
-        for answer in user.answers:
-            assert answer.body == f"store {version} (bucket {user.digits})\n", user
-            assert answer.tags == [store.BACKENDS[version]]
-        first, *later = (answer.all("set-cookie") for answer in user.answers)
-        assert len(first) == 1
-        assert COOKIE.fullmatch(first[0])
-        assert later == [[]] * (TIMES - 1)
-    green = sum(user.seen == {"green"} for user in users)
-    proof(f"{USERS} new users at 70/30, on green", green)
-    proof(f"who saw both versions in {TIMES} requests", 0)
+    users = store.new_users(USERS, TIMES, GREEN, proof)
     dealt = Counter(store.BACKENDS[user.expected(GREEN)] for user in users)
     at_waypoint = by_source(WAYPOINT) - before[0]
     assert at_waypoint == Counter(
