@@ -653,25 +653,25 @@ GROUPS = {
         gateway(
             *("chain-returning", "gateway, returning user"),
             proxy="chain",
-            limit=Limit(1.1, "returning"),
+            limit=Limit(0.03, beside="returning"),
         ),
         gateway(
             *("chain-others", "the same behind two members of others"),
             proxy="chain",
             request="returning, baggage",
-            limit=Limit(1.12, "returning"),
+            limit=Limit(0.03, beside="returning"),
         ),
         gateway(
             *("chain-new", "gateway, new user", MINTED),
             proxy="chain",
             request="new",
-            limit=Limit(1.09, "new"),
+            limit=Limit(0.03, beside="new"),
         ),
         gateway(
             *("chain-pinned", "gateway, pinned by header", "pin-header"),
             proxy="chain",
             request="pinned",
-            limit=Limit(1.1, "pinned"),
+            limit=Limit(0.03, beside="pinned"),
         ),
         gateway(
             *("chain-pins", "gateway, returning user, pins only"), proxy="chain-pins"
@@ -680,25 +680,26 @@ GROUPS = {
             *("chain-begins", "client, bucket of the caller", "bucket-header"),
             proxy="chain-client",
             request="bucket",
-            limit=Limit(1.19, "client"),
+            limit=Limit(0.05, beside="client"),
         ),
         client(
             *("chain-both", "client, bucket in header and baggage", "bucket-header"),
             proxy="chain-client",
             request="bucket, ours",
-            limit=Limit(1.19, "client"),
+            limit=Limit(0.05, beside="client"),
         ),
         client(
             *("chain-ours", "client, bucket in baggage", "bucket-baggage"),
             proxy="chain-client",
             request="ours",
-            limit=Limit(1.19, "client"),
+            limit=Limit(0.05, beside="client"),
         ),
         client(
             *("chain-ours-pinned", "client, pin and bucket in baggage", "pin-baggage"),
             proxy="chain-client",
             request="ours, pinned",
             is_private=True,
+            limit=Limit(0.05, beside="client"),
         ),
         client(
             *("chain-nothing", "client, neither", "none"),

@@ -112,7 +112,9 @@ impl<'h> Baggage<'h> {
         }
         let mut line = Vec::with_capacity(128);
         let mut number = 0_usize;
-        for member in self.headers.all(HEADER).flat_map(members) {
+        // Most requests have none, and are not looked through once more.
+        let lines = (self.lines > 0).then(|| self.headers.all(HEADER));
+        for member in lines.into_iter().flatten().flat_map(members) {
             if self.number_of_ours == 0 || self.keys.of(member).is_none() {
                 append(&mut line, &[member]);
                 number = number.saturating_add(1);
