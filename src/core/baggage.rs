@@ -49,6 +49,10 @@ pub struct Baggage<'h> {
     number_of_ours: usize,
     /// How many lines there are.
     lines: usize,
+    /// The first line, if it is the only one, has none of ours and is as it would be written.
+    to_keep: Option<&'h [u8]>,
+    /// How many members there are.
+    number: usize,
 }
 
 /// What becomes of the baggage.
@@ -70,10 +74,16 @@ impl<'h> Baggage<'h> {
             ours: Members::default(),
             number_of_ours: 0,
             lines: 0,
+            to_keep: None,
+            number: 0,
         };
         for line in headers.all(HEADER) {
             baggage.lines = baggage.lines.saturating_add(1);
+            let mut written = 0_usize;
             for member in members(line) {
+                baggage.number = baggage.number.saturating_add(1);
+                // With a comma before it.
+                written = written.saturating_add(member.len()).saturating_add(1);
                 let Some((kind, value)) = keys.of(member) else {
                     continue;
                 };
@@ -84,6 +94,9 @@ impl<'h> Baggage<'h> {
                 *first = first.or(Some(value));
                 baggage.number_of_ours = baggage.number_of_ours.saturating_add(1);
             }
+            let is_as_written = written == line.len().saturating_add(1);
+            let is_alone = baggage.lines == 1 && baggage.number_of_ours == 0;
+            baggage.to_keep = Some(line).filter(|_| is_alone && is_as_written);
         }
         baggage
     }
@@ -112,8 +125,13 @@ impl<'h> Baggage<'h> {
         }
         let mut line = Vec::with_capacity(128);
         let mut number = 0_usize;
-        // Most requests have none, and are not looked through once more.
-        let lines = (self.lines > 0).then(|| self.headers.all(HEADER));
+        if let Some(all) = self.to_keep {
+            line.extend_from_slice(all);
+            number = self.number;
+        }
+        // Most requests have none to look for, and are not looked through once more.
+        let is_done = self.lines == 0 || self.to_keep.is_some();
+        let lines = (!is_done).then(|| self.headers.all(HEADER));
         for member in lines.into_iter().flatten().flat_map(members) {
             if self.number_of_ours == 0 || self.keys.of(member).is_none() {
                 append(&mut line, &[member]);
@@ -154,6 +172,13 @@ impl Keys {
     /// Returns which member of ours this is, and its value without properties; `None`: it
     /// is none of ours.
     fn of<'m>(&self, member: &'m [u8]) -> Option<(Kind, &'m [u8])> {
+        let fits = |name: &Option<Box<str>>| {
+            let name = name.as_ref();
+            name.is_some_and(|name| name.len() < member.len())
+        };
+        if !fits(&self.pin) && !fits(&self.bucket) {
+            return None;
+        }
         let at = memchr::memchr(b'=', member)?;
         let (key, value) = member.split_at_checked(at)?;
         let key = key.trim_ascii_end();
