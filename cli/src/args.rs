@@ -2,6 +2,7 @@
 
 use crate::bucket::BucketArgs;
 use crate::check::CheckArgs;
+use crate::doctor::DoctorArgs;
 use crate::explain::ExplainArgs;
 use crate::pin::PinArgs;
 use crate::simulate::SimulateArgs;
@@ -28,6 +29,8 @@ pub struct Args {
 pub enum Command {
     /// Say what is wrong with manifests, and what to write
     Check(CheckArgs),
+    /// Say what is wrong in a live mesh, and what mends it
+    Doctor(DoctorArgs),
     /// Say step by step what becomes of a request
     Explain(Box<ExplainArgs>),
     /// Say who is where at each step of a ramp, and who moves

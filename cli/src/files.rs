@@ -24,6 +24,8 @@ pub struct File {
     pub objects: Vec<Rc<Node>>,
     /// What is no YAML in it.
     pub errors: Vec<YamlError>,
+    /// Whether it is an object of a cluster, whose lines nobody has written.
+    pub is_live: bool,
     is_ascii: bool,
     /// The byte of each line.
     lines: Vec<u32>,
@@ -119,6 +121,9 @@ impl File {
     /// Returns where a byte stands, as in `routes.yaml:21`.
     #[must_use]
     pub fn at(&self, byte: usize) -> String {
+        if self.is_live {
+            return "in the cluster".to_owned();
+        }
         format!("{}:{}", self.name, self.place(byte).0)
     }
 }
@@ -136,7 +141,7 @@ pub fn one_input<'n>(names: impl IntoIterator<Item = &'n String>) -> Result<(), 
 }
 
 /// The kinds of objects that are read. Whatever else is in a file is left alone.
-const KINDS: [&str; 9] = [
+pub(crate) const KINDS: [&str; 9] = [
     "Canary",
     "DestinationRule",
     "EnvoyFilter",

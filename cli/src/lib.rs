@@ -5,6 +5,8 @@
 pub mod args;
 pub mod bucket;
 pub mod check;
+mod cluster;
+pub mod doctor;
 pub mod explain;
 pub mod files;
 mod generate;
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
     };
     let end = match &args.command {
         Command::Check(args) => check::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Pin(args) => pin::run(args),

@@ -8,6 +8,7 @@ pub use finding::{Finding, Level, Place, Rule};
 pub use report::Format;
 
 use crate::files::{self, File};
+use crate::yaml::Node;
 use crate::{End, screen};
 use clap::Args;
 use rules::{Checker, RULES};
@@ -47,8 +48,7 @@ pub fn run(args: &CheckArgs) -> Result<End, String> {
         screen::out(&list());
         return Ok(End::Good);
     }
-    let known = |id: &String| RULES.iter().any(|rule| rule.id == id);
-    if let Some(other) = args.allow.iter().find(|id| !known(id)) {
+    if let Some(other) = args.allow.iter().find(|id| !is_rule(id)) {
         return Err(format!("--allow {other}: is no rule; --rules lists them"));
     }
     files::one_input(args.files.iter().chain(&args.before))?;
@@ -61,6 +61,16 @@ pub fn run(args: &CheckArgs) -> Result<End, String> {
         .iter()
         .any(|finding| finding.rule.level < Level::Note);
     Ok(if counts { End::Found } else { End::Good })
+}
+
+/// Returns whether there is a rule of this name.
+pub(crate) fn is_rule(id: &str) -> bool {
+    RULES.iter().any(|rule| rule.id == id)
+}
+
+/// Returns whether an object is a plugin that runs the filter.
+pub(crate) fn runs_filter(root: &Node) -> bool {
+    rules::runs_filter(root)
 }
 
 fn read(names: &[String]) -> Result<Vec<File>, String> {

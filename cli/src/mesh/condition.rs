@@ -44,6 +44,15 @@ impl Text {
         Self::Regex(Regex::new(&format!("^(?:{expression})$")).ok())
     }
 
+    /// Returns a text that fits; `None`: it takes an expression apart to know one.
+    #[must_use]
+    pub fn example(&self) -> Option<&str> {
+        match self {
+            Self::Exact(text) | Self::Prefix(text) => Some(text),
+            Self::Regex(_) => None,
+        }
+    }
+
     fn fits(&self, value: &[u8], ignores_case: bool) -> bool {
         let lower = |text: &str| text.to_ascii_lowercase();
         match self {

@@ -1,0 +1,100 @@
+//! A connection to a port of a pod, as `kubectl port-forward` makes it, with HTTP on it.
+
+use super::because;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::HeaderMap;
+use hyper::{Method, Request};
+use hyper_util::rt::TokioIo;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::Api;
+use std::time::Duration;
+
+/// The most bytes of an answer: a proxy of a mesh of ten thousand services has some 200 MB
+/// of configuration.
+const MOST_BYTES: usize = 512 * 1024 * 1024;
+
+/// How long an answer may take.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// A connection to a port of a pod.
+pub(crate) struct Tunnel {
+    sender: SendRequest<Empty<Bytes>>,
+    // Ends with it.
+    _forward: kube::api::Portforwarder,
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    /// Its status.
+    pub(crate) status: u16,
+    /// Its headers.
+    pub(crate) headers: HeaderMap,
+    /// Its body.
+    pub(crate) body: Vec<u8>,
+}
+
+impl Tunnel {
+    pub(super) async fn new(pods: Api<Pod>, pod: &str, port: u16) -> Result<Self, String> {
+        let ports = [port];
+        let forward = pods.portforward(pod, &ports);
+        let forward = tokio::time::timeout(LONGEST, forward).await;
+        let mut forward = forward
+            .map_err(|_| "no port-forward in time".to_owned())?
+            .map_err(|error| because(&error))?;
+        let stream = forward.take_stream(port).ok_or("no stream")?;
+        let (sender, connection) = handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| because(&error))?;
+        tokio::spawn(connection);
+        Ok(Self {
+            sender,
+            _forward: forward,
+        })
+    }
+
+    /// Returns the body that stands at a path.
+    ///
+    /// # Errors
+    /// When there is none, or the status is not 200.
+    pub(crate) async fn text(&mut self, path: &str) -> Result<Vec<u8>, String> {
+        let answer = self.get(path, &[("host", b"localhost")]).await?;
+        if answer.status != 200 {
+            return Err(format!("{path}: status {}", answer.status));
+        }
+        Ok(answer.body)
+    }
+
+    /// Returns the answer of a path to a request with these headers.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) async fn get(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &[u8])],
+    ) -> Result<Answer, String> {
+        let mut request = Request::builder().method(Method::GET).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Empty::new());
+        let request = request.map_err(|error| error.to_string())?;
+        let whole = async {
+            self.sender.ready().await.map_err(|error| because(&error))?;
+            let answer = self.sender.send_request(request).await;
+            let answer = answer.map_err(|error| because(&error))?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, MOST_BYTES).collect().await;
+            let body = body.map_err(|error| error.to_string())?;
+            Ok(Answer {
+                status: head.status.as_u16(),
+                headers: head.headers,
+                body: body.to_bytes().to_vec(),
+            })
+        };
+        let answer = tokio::time::timeout(LONGEST, whole).await;
+        answer.map_err(|_| format!("{path}: no answer in time"))?
+    }
+}

@@ -1,0 +1,568 @@
+//! What is wrong: each question is asked of the objects, or of each proxy.
+
+use super::fault::{
+    AGENTGATEWAY, BUCKET_HEADER, CONFIG_INERT, CONFIG_OLD, CONFIG_WRONG, Column, FILTER_ELSEWHERE,
+    FILTER_OFF, Fault, Kind, MODULE_DIGEST, MODULE_MISSING, MODULE_PLACEHOLDER, NO_FILTER,
+    NO_ISTIOD, NO_PLUGIN, REJECTED, RETRY, ROUTE_HEADER, ROUTE_MISSING, STAT_TAGS, TWICE,
+    UNREACHABLE, UNTRIED, WAYPOINT, WEIGHTS, add,
+};
+use super::mesh::{Host, Mesh, Plugin, dealt, stat_tags, text};
+use super::proxy::{self, Loaded, Pod, Proxy, Route};
+use super::versions::{self, minor};
+use crate::check::{self, Level};
+use crate::mesh::Routes;
+use bluegreen::core::config;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What is known of one column of one proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Mark {
+    /// The question does not arise, or cannot be answered.
+    None,
+    /// It is as it should be.
+    Good,
+    /// It is not.
+    Bad,
+}
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Diagnosis {
+    pub(super) faults: Vec<Fault>,
+    /// For the objects first, then for each proxy: the columns about which there is
+    /// something to say.
+    pub(super) asked: Vec<BTreeSet<Column>>,
+}
+
+/// Who the objects are, in the table.
+pub(super) const OBJECTS: &str = "manifests";
+
+/// Says what is wrong in a mesh.
+pub(super) fn diagnose(mesh: &Mesh) -> Diagnosis {
+    let routes = Routes::of(&mesh.files);
+    let plugins = mesh.plugins();
+    let mut found = Diagnosis::default();
+    found.objects(mesh, &plugins);
+    for (pod, proxy) in &mesh.proxies {
+        let mut one = OfProxy {
+            mesh,
+            plugins: &plugins,
+            routes: &routes,
+            pod,
+            asked: BTreeSet::new(),
+            faults: &mut found.faults,
+        };
+        match proxy {
+            Ok(proxy) => one.proxy(proxy),
+            Err(why) => one.find(&UNREACHABLE, format!("the proxy does not answer: {why}")),
+        }
+        let asked = one.asked;
+        found.asked.push(asked);
+    }
+    found.faults.sort_by_key(|fault| fault.column);
+    found
+}
+
+impl Diagnosis {
+    fn objects(&mut self, mesh: &Mesh, plugins: &[Plugin<'_>]) {
+        for finding in check::findings(&mesh.files, &[]) {
+            let file = mesh.files.get(finding.place.file);
+            let who = file.map_or(OBJECTS, |file| {
+                file.name.trim_end_matches(" of the cluster")
+            });
+            add(
+                &mut self.faults,
+                Fault {
+                    id: finding.rule.id,
+                    column: column(finding.rule.id),
+                    what: finding.what,
+                    users: finding.why,
+                    why: String::new(),
+                    mend: finding.write,
+                    who: vec![who.to_owned()],
+                    is_note: finding.rule.level == Level::Note,
+                },
+            );
+        }
+        let mut find = |kind: &Kind, what: String, who: &str| {
+            add(&mut self.faults, fault(kind, what, who, ["", "", "", ""]));
+        };
+        if plugins.is_empty() {
+            find(&NO_PLUGIN, "there is no plugin".to_owned(), OBJECTS);
+        }
+        for plugin in plugins.iter().filter(|plugin| plugin.is_marked()) {
+            if !mesh.has_envoy_filter(plugin) {
+                let what = format!("no EnvoyFilter names {}", plugin.id());
+                find(&NO_FILTER, what, OBJECTS);
+            }
+        }
+        for (gateway, host) in mesh.weighted_hosts() {
+            if let (None, Some(waypoint)) = (gateway, mesh.waypoint(&host)) {
+                let Host { host, object, .. } = host;
+                let what = format!("{host} is behind the waypoint {waypoint}");
+                find(&WAYPOINT, what, &format!("VirtualService {object}"));
+            }
+        }
+        for gateway in &mesh.gateway_apis {
+            let class = text(gateway, "/spec/gatewayClassName");
+            if class.contains("agentgateway") {
+                let name = text(gateway, "/metadata/name");
+                let namespace = text(gateway, "/metadata/namespace");
+                let what = format!("the Gateway is of the class {class}");
+                find(&AGENTGATEWAY, what, &format!("Gateway {name}.{namespace}"));
+            }
+        }
+        if minor(&mesh.kubernetes).is_none_or(|minor| minor < versions::KUBERNETES) {
+            let what = format!("Kubernetes {} was not tried", mesh.kubernetes);
+            find(&UNTRIED, what, OBJECTS);
+        }
+        self.asked.push(BTreeSet::from([
+            Column::Module,
+            Column::Config,
+            Column::Routes,
+            Column::Header,
+            Column::Once,
+            Column::Version,
+        ]));
+    }
+
+    /// Returns the mark of the objects: of faults that no pod has.
+    pub(super) fn mark_of_objects(&self, mesh: &Mesh, column: Column) -> Mark {
+        let pods: BTreeSet<String> = mesh.proxies.iter().map(|(pod, _)| pod.id()).collect();
+        let is_bad = self.faults.iter().any(|fault| {
+            let mut who = fault.who.iter();
+            fault.column == column && !fault.is_note && who.any(|who| !pods.contains(who))
+        });
+        let is_asked = self
+            .asked
+            .first()
+            .is_some_and(|asked| asked.contains(&column));
+        match (is_bad, is_asked) {
+            (true, _) => Mark::Bad,
+            (false, true) => Mark::Good,
+            (false, false) => Mark::None,
+        }
+    }
+
+    /// Returns the mark of a proxy, by its place behind the objects.
+    pub(super) fn mark(&self, row: usize, who: &str, column: Column) -> Mark {
+        let has = |fault: &&Fault| {
+            fault.column == column && !fault.is_note && fault.who.iter().any(|one| one == who)
+        };
+        if self.faults.iter().any(|fault| has(&fault)) {
+            return Mark::Bad;
+        }
+        let is_asked = self
+            .asked
+            .get(row)
+            .is_some_and(|asked| asked.contains(&column));
+        if is_asked { Mark::Good } else { Mark::None }
+    }
+}
+
+/// Returns the column of a rule of `check`.
+fn column(rule: &str) -> Column {
+    match rule {
+        "plugin-config" => Column::Config,
+        "plugin-twice" => Column::Once,
+        "filter-namespace" => Column::Routes,
+        "filter-headers" => Column::Header,
+        _ if rule.starts_with("plugin-") => Column::Module,
+        _ => Column::Routes,
+    }
+}
+
+/// Returns a fault of a kind. The names are those of namespace, pod, workload and plugin.
+fn fault(kind: &Kind, what: String, who: &str, names: [&str; 4]) -> Fault {
+    let [namespace, pod, workload, plugin] = names;
+    let mend = kind.mend.replace("NAMESPACE", namespace);
+    let mend = mend.replace("POD", pod).replace("NAME", plugin);
+    Fault {
+        id: kind.id,
+        column: kind.column,
+        what,
+        users: kind.users.to_owned(),
+        why: kind.why.to_owned(),
+        mend: mend.replace("WORKLOAD", workload),
+        who: vec![who.to_owned()],
+        is_note: false,
+    }
+}
+
+/// The questions about one proxy.
+struct OfProxy<'m, 'f> {
+    mesh: &'m Mesh,
+    plugins: &'m [Plugin<'m>],
+    routes: &'m Routes,
+    pod: &'m Pod,
+    asked: BTreeSet<Column>,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl OfProxy<'_, '_> {
+    fn find(&mut self, kind: &Kind, what: String) {
+        self.find_of(kind, what, "");
+    }
+
+    fn find_of(&mut self, kind: &Kind, what: String, plugin: &str) {
+        let pod = self.pod;
+        let workload = format!("deployment/{}", pod.workload);
+        let names = [&*pod.namespace, &pod.name, &workload, plugin];
+        add(self.faults, fault(kind, what, &pod.id(), names));
+        self.asked.insert(kind.column);
+    }
+
+    fn proxy(&mut self, proxy: &Proxy) {
+        self.versions(proxy);
+        self.istiod();
+        let mine: Vec<&Plugin<'_>> = { self.plugins.iter() }
+            .filter(|plugin| plugin.holds_for(self.pod, &self.mesh.root))
+            .collect();
+        let mut runs = false;
+        for plugin in &mine {
+            let chains = proxy.chains.iter();
+            let of_side: Vec<&proxy::Chain> = chains
+                .filter(|chain| chain.is_inbound == plugin.is_servers())
+                .collect();
+            if of_side.is_empty() {
+                continue;
+            }
+            runs = true;
+            self.module(proxy, plugin, &of_side);
+            if plugin.is_marked() {
+                self.routes(proxy, plugin);
+            }
+        }
+        if runs {
+            self.twice(proxy);
+            self.asked.insert(Column::Tags);
+            let missing = stat_tags();
+            let missing: Vec<String> = { missing.into_iter() }
+                .filter(|tag| !proxy.stat_tags.contains(tag))
+                .collect();
+            if !missing.is_empty() {
+                let what = format!("stat tags are missing: {}", missing.join(", "));
+                self.find(&STAT_TAGS, what);
+            }
+        }
+        self.weights(proxy);
+        self.gateways(proxy);
+    }
+
+    fn versions(&mut self, proxy: &Proxy) {
+        self.asked.insert(Column::Version);
+        let all = [
+            ("Istio", &proxy.istio, versions::ISTIO),
+            ("Envoy", &proxy.envoy, versions::ENVOY),
+        ];
+        for (of, version, tried) in all {
+            if !minor(version).is_some_and(|minor| tried.contains(&minor)) {
+                self.find(&UNTRIED, format!("{of} {version} was not tried"));
+            }
+        }
+    }
+
+    fn istiod(&mut self) {
+        let Some(synced) = &self.mesh.synced else {
+            return;
+        };
+        self.asked.insert(Column::Xds);
+        let name = format!("{}.{}", self.pod.name, self.pod.namespace);
+        match synced.get(&name) {
+            None => self.find(&NO_ISTIOD, "no istiod serves it".to_owned()),
+            Some(refused) => {
+                for each in refused {
+                    // Envoy's words begin with the whole table.
+                    let end = each
+                        .why
+                        .char_indices()
+                        .rev()
+                        .nth(200)
+                        .map_or(0, |(at, _)| at);
+                    let is_short = each.why.chars().count() <= 200;
+                    let why = if is_short {
+                        &each.why
+                    } else {
+                        each.why.get(end..).unwrap_or_default()
+                    };
+                    let is_cut = each.why.ends_with("...(truncated)");
+                    let what = if is_cut || why.contains('\n') {
+                        format!("it has refused a {}", each.kind)
+                    } else {
+                        format!("it has refused a {}: {why}", each.kind)
+                    };
+                    self.find(&REJECTED, what);
+                }
+            }
+        }
+    }
+
+    fn module(&mut self, proxy: &Proxy, plugin: &Plugin<'_>, chains: &[&proxy::Chain]) {
+        self.asked.insert(Column::Module);
+        let id = plugin.id();
+        let in_chains = chains.iter().all(|chain| chain.plugins.contains(&id));
+        let loaded = match proxy.plugins.get(&id) {
+            Some(loaded) if in_chains => loaded,
+            Some(_) => {
+                let some = chains.iter().find(|chain| !chain.plugins.contains(&id));
+                let listener = some.map_or("", |chain| &*chain.listener);
+                let what = format!("the listener {listener} does not have {id}");
+                return self.find_of(&MODULE_MISSING, what, plugin.name);
+            }
+            None => {
+                let what = format!("{id} is not there");
+                return self.find_of(&MODULE_MISSING, what, plugin.name);
+            }
+        };
+        let Loaded::Module { digest, config } = loaded else {
+            let words = self.mesh.logs.get(&self.pod.id());
+            let words = words.and_then(|log| agents_words(log, &id, plugin.url));
+            let words = words.map_or(String::new(), |words| format!(": {words}"));
+            let what = format!("{id} could not be fetched{words}");
+            return self.find_of(&MODULE_PLACEHOLDER, what, plugin.name);
+        };
+        if let Some(wanted) = plugin.digest().filter(|wanted| wanted != digest) {
+            let what = format!(
+                "{id} runs {}, and its url says {}",
+                short(digest),
+                short(wanted)
+            );
+            self.find_of(&MODULE_DIGEST, what, plugin.name);
+        } else if let Some(other) = self.other_digest(&id, digest) {
+            let what = format!(
+                "{id} runs {} here and {} elsewhere",
+                short(digest),
+                short(&other)
+            );
+            self.find_of(&MODULE_DIGEST, what, plugin.name);
+        }
+        self.asked.insert(Column::Config);
+        if proxy.wrong.contains(&id) {
+            let words = config::parse(config.as_bytes()).err();
+            let words = words.map(|errors| errors.lines().collect::<Vec<_>>().join("; "));
+            let words = words.map_or(String::new(), |words| format!(": {words}"));
+            let log = self.mesh.logs.get(&self.pod.id());
+            let is_inert = log.is_some_and(|log| is_inert(log));
+            let kind = if is_inert {
+                &CONFIG_INERT
+            } else {
+                &CONFIG_WRONG
+            };
+            self.find_of(
+                kind,
+                format!("the pluginConfig of {id} is wrong{words}"),
+                plugin.name,
+            );
+        } else if !same(config, &plugin.json) {
+            let what = format!("{id} has another pluginConfig here");
+            self.find_of(&CONFIG_OLD, what, plugin.name);
+        }
+    }
+
+    /// Returns another digest of a plugin that most proxies run.
+    fn other_digest(&self, id: &str, own: &str) -> Option<String> {
+        let proxies = self
+            .mesh
+            .proxies
+            .iter()
+            .filter_map(|(_, proxy)| proxy.as_ref().ok());
+        let digests = proxies.filter_map(|proxy| match proxy.plugins.get(id)? {
+            Loaded::Module { digest, .. } => Some(digest.clone()),
+            Loaded::Placeholder => None,
+        });
+        let digests: Vec<String> = digests.collect();
+        let same = digests.iter().filter(|digest| *digest == own).count();
+        if 2 * same > digests.len() {
+            return None;
+        }
+        digests.into_iter().find(|digest| digest != own)
+    }
+
+    fn routes(&mut self, proxy: &Proxy, plugin: &Plugin<'_>) {
+        let Some(config) = &plugin.config else { return };
+        let id = plugin.id();
+        let (marked, others): (Vec<&Route>, Vec<&Route>) =
+            proxy.routes.iter().partition(|route| route.is_marked());
+        self.asked.insert(Column::Routes);
+        let listed = |routes: &[&Route]| {
+            let names = routes.iter().map(|route| route.to_string());
+            let names: BTreeSet<String> = names.collect();
+            let more = names.len().saturating_sub(3);
+            let shown: Vec<String> = names.into_iter().take(3).collect();
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            format!("{}{more}", shown.join(", "))
+        };
+        let off: Vec<&Route> = { marked.iter().copied() }
+            .filter(|route| !route.runs(&id))
+            .collect();
+        if !off.is_empty() {
+            self.find(&FILTER_OFF, format!("{id} is off on {}", listed(&off)));
+        }
+        let on: Vec<&Route> = { others.iter().copied() }
+            .filter(|route| route.runs(&id))
+            .collect();
+        if !on.is_empty() {
+            self.find(&FILTER_ELSEWHERE, format!("{id} runs on {}", listed(&on)));
+        }
+        let is_silent = |route: &&Route| {
+            let mut headers = route.response_headers.iter();
+            !headers.any(|header| header.eq_ignore_ascii_case(&config.route_header))
+        };
+        let silent: Vec<&Route> = marked.iter().copied().filter(is_silent).collect();
+        if !silent.is_empty() {
+            let what = format!(
+                "{} is not written on {}",
+                config.route_header,
+                listed(&silent)
+            );
+            self.find(&ROUTE_HEADER, what);
+        }
+        let anew: Vec<&Route> = { marked.iter().copied() }
+            .filter(|route| route.is_picked_anew)
+            .collect();
+        if !anew.is_empty() {
+            self.find(&RETRY, format!("retries pick anew on {}", listed(&anew)));
+        }
+        let weighted = marked.iter().copied().filter(|route| route.is_weighted());
+        let weighted: Vec<&Route> = weighted.collect();
+        if !weighted.is_empty() {
+            self.asked.insert(Column::Header);
+        }
+        let is_by_chance = |route: &&Route| {
+            let header = route.bucket_header.as_deref();
+            !header.is_some_and(|header| header.eq_ignore_ascii_case(&config.bucket_header))
+        };
+        let by_chance: Vec<&Route> = weighted.into_iter().filter(is_by_chance).collect();
+        if !by_chance.is_empty() {
+            let header = &config.bucket_header;
+            let what = format!("Envoy does not pick by {header} on {}", listed(&by_chance));
+            self.find(&BUCKET_HEADER, what);
+        }
+    }
+
+    fn twice(&mut self, proxy: &Proxy) {
+        self.asked.insert(Column::Once);
+        for chain in &proxy.chains {
+            let ours = chain.plugins.iter().filter(|id| {
+                let mut all = self.plugins.iter();
+                all.any(|plugin| plugin.id() == **id)
+            });
+            let ours: Vec<&str> = ours.map(String::as_str).collect();
+            if ours.len() > 1 {
+                let what = format!("{} run on {}", ours.join(" and "), chain.listener);
+                return self.find(&TWICE, what);
+            }
+        }
+    }
+
+    fn weights(&mut self, proxy: &Proxy) {
+        let mut seen = BTreeSet::new();
+        for route in proxy.routes.iter().filter(|route| route.is_weighted()) {
+            let Some(object) = route.object() else {
+                continue;
+            };
+            let Some(written) = Mesh::weights(self.routes, object, &route.name) else {
+                continue;
+            };
+            self.asked.insert(Column::Weights);
+            let dealt = dealt(&route.weights);
+            if dealt != written && seen.insert((object, &route.name)) {
+                let what = format!(
+                    "{route} deals {}, and is written {}",
+                    weights(&dealt),
+                    weights(&written)
+                );
+                self.find(&WEIGHTS, what);
+            }
+        }
+    }
+
+    fn gateways(&mut self, proxy: &Proxy) {
+        if self.pod.kind != proxy::Kind::Gateway {
+            return;
+        }
+        let domains: BTreeSet<&str> = { proxy.routes.iter() }
+            .flat_map(|route| route.domains.iter().map(String::as_str))
+            .collect();
+        for (gateway, host) in self.mesh.weighted_hosts() {
+            let Some(gateway) = gateway else { continue };
+            if !self.mesh.serves(&gateway, self.pod, &host.host) {
+                continue;
+            }
+            let full = crate::mesh::full_host(&host.host, &host.namespace);
+            let is_there = domains.contains(&*host.host) || domains.contains(&*full);
+            if !is_there {
+                let what = format!("there is no route of {} for {}", host.object, host.host);
+                self.find(&ROUTE_MISSING, what);
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Route {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = if self.name.is_empty() {
+            "a route"
+        } else {
+            &self.name
+        };
+        match self.object() {
+            Some((namespace, object)) => write!(f, "{name} of {object}.{namespace}"),
+            None => write!(f, "{name} of {}", self.table),
+        }
+    }
+}
+
+/// Returns weights in words, as in `blue 70, green 30`.
+fn weights(all: &[(&str, u64)]) -> String {
+    let all = all
+        .iter()
+        .map(|(version, weight)| format!("{version} {weight}"));
+    let all: Vec<String> = all.collect();
+    if all.is_empty() {
+        "nothing".to_owned()
+    } else {
+        all.join(", ")
+    }
+}
+
+/// Returns a digest as people show it.
+fn short(digest: &str) -> String {
+    format!("{}…", digest.get(..12).unwrap_or(digest))
+}
+
+/// Returns whether two texts are the same JSON.
+fn same(one: &str, other: &str) -> bool {
+    let parse = |text: &str| {
+        let text = if text.is_empty() { "{}" } else { text };
+        serde_json::from_str::<Value>(text).ok()
+    };
+    parse(one) == parse(other)
+}
+
+/// Returns what the agent said last of a module that it could not fetch.
+fn agents_words(log: &str, id: &str, url: &str) -> Option<String> {
+    let mut lines = log.lines().rev();
+    let is_error =
+        |line: &&str| line.contains("\terror\twasm\t") && (line.contains(url) || line.contains(id));
+    let line = lines.find(is_error)?;
+    let words = line.rsplit('\t').next()?;
+    // The cause stands at the end.
+    let words = words
+        .rsplit(": could not ")
+        .next()
+        .map_or(words, |words| words);
+    Some(words.chars().take(160).collect())
+}
+
+/// Returns whether the filter said last that it is inert.
+fn is_inert(log: &str) -> bool {
+    let mut lines = log.lines().rev();
+    let last = lines.find(|line| line.contains("bluegreen: the configuration is wrong"));
+    last.is_some_and(|line| line.contains("inert"))
+}

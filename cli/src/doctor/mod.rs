@@ -1,0 +1,95 @@
+//! `bluegreen doctor`: what is wrong in a live mesh, and what mends it. It changes nothing.
+
+mod diagnose;
+mod fault;
+mod mesh;
+mod proxy;
+mod report;
+mod served;
+mod survey;
+pub mod versions;
+
+use crate::cluster::{Cluster, ClusterArgs};
+use crate::{End, check, screen};
+use clap::{Args, ValueEnum};
+use fault::KINDS;
+use std::time::Duration;
+
+/// The arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  bluegreen doctor\n  bluegreen doctor -n shop --ask\n  \
+    bluegreen doctor --rights | kubectl apply -f -"
+)]
+pub struct DoctorArgs {
+    /// Look at the applications of this namespace alone [default: of all]
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// Ask the gateways for each weighted route, once for each of so many users
+    #[arg(long, value_name = "USERS", num_args = 0..=1, default_missing_value = "100")]
+    pub ask: Option<u16>,
+    /// How to print what is found
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// A fault that may be there
+    #[arg(long, value_name = "FAULT", value_delimiter = ',')]
+    pub allow: Vec<String>,
+    /// Print the ClusterRole that it takes, and do nothing
+    #[arg(long)]
+    pub rights: bool,
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// How to print what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table, and a paragraph for each fault
+    Text,
+    /// For programs
+    Json,
+}
+
+/// How long what was applied a moment ago may take until proxies have it.
+const MOMENT: Duration = Duration::from_secs(3);
+
+/// Says what is wrong in a live mesh.
+///
+/// # Errors
+/// When the cluster cannot be asked.
+pub fn run(args: &DoctorArgs) -> Result<End, String> {
+    if args.rights {
+        screen::out(&survey::rights());
+        return Ok(End::Good);
+    }
+    let is_known = |id: &&String| KINDS.iter().any(|kind| kind.id == **id) || check::is_rule(id);
+    if let Some(other) = args.allow.iter().find(|id| !is_known(id)) {
+        return Err(format!(
+            "--allow {other}: is no fault; docs/cli.md lists them"
+        ));
+    }
+    let cluster = Cluster::new(&args.cluster)?;
+    let root = &args.cluster.istio_namespace;
+    let survey = || survey::survey(&cluster, root, args.namespace.as_deref(), false);
+    let mut mesh = survey()?;
+    let mut found = diagnose::diagnose(&mesh);
+    if !found.faults.is_empty() {
+        std::thread::sleep(MOMENT);
+        mesh = survey()?;
+        found = diagnose::diagnose(&mesh);
+    }
+    let served = match args.ask {
+        Some(users) => served::ask(&cluster, &mesh, users.into())?,
+        None => Vec::new(),
+    };
+    found
+        .faults
+        .extend(served.iter().filter_map(served::Served::fault));
+    found
+        .faults
+        .retain(|fault| !args.allow.iter().any(|id| id == fault.id));
+    screen::out(&report::text(args.output, &mesh, &found, &served));
+    let is_bad = found.faults.iter().any(|fault| !fault.is_note);
+    Ok(if is_bad { End::Found } else { End::Good })
+}

@@ -1,0 +1,300 @@
+//! What is found, as a table with a paragraph for each fault, or as JSON.
+
+use super::Output;
+use super::diagnose::{Diagnosis, Mark, OBJECTS};
+use super::fault::{Column, Fault};
+use super::mesh::Mesh;
+use super::proxy::{Kind, Loaded};
+use super::served::Served;
+use crate::screen::{self, BOLD, DIM, GREEN, RED, YELLOW, styled, wrapped};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Table, Width, presets};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// The columns of a name in the table.
+const NAME: u16 = 29;
+
+/// Returns what is found.
+pub(super) fn text(output: Output, mesh: &Mesh, found: &Diagnosis, served: &[Served]) -> String {
+    match output {
+        Output::Text => {
+            let mut text = table(mesh, found);
+            text.push_str(&of_served(served));
+            text.push_str(&faults(&found.faults));
+            text.push_str(&sum(mesh, found));
+            text
+        }
+        Output::Json => format!("{:#}\n", to_json(mesh, found, served)),
+    }
+}
+
+/// A row of the table: a workload, whose pods are told together.
+struct Row {
+    name: String,
+    pods: usize,
+    marks: Vec<Mark>,
+}
+
+fn rows(mesh: &Mesh, found: &Diagnosis) -> Vec<Row> {
+    let marks = |row: usize, who: &str| {
+        let columns = Column::ALL.iter();
+        columns
+            .map(|(column, _)| found.mark(row, who, *column))
+            .collect()
+    };
+    let mut rows = vec![Row {
+        name: OBJECTS.to_owned(),
+        pods: 1,
+        marks: { Column::ALL.iter() }
+            .map(|(column, _)| found.mark_of_objects(mesh, *column))
+            .collect(),
+    }];
+    for (at, (pod, _)) in mesh.proxies.iter().enumerate() {
+        let name = format!("{}/{}", pod.namespace, pod.workload);
+        let new: Vec<Mark> = marks(at + 1, &pod.id());
+        match rows.iter_mut().find(|row| row.name == name) {
+            Some(row) => {
+                row.pods += 1;
+                for (mark, new) in row.marks.iter_mut().zip(new) {
+                    *mark = (*mark).max(new);
+                }
+            }
+            None => rows.push(Row {
+                name,
+                pods: 1,
+                marks: new,
+            }),
+        }
+    }
+    rows
+}
+
+fn table(mesh: &Mesh, found: &Diagnosis) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let head = |text: &str| Cell::new(text).add_attribute(Attribute::Dim);
+    let heads = Column::ALL.iter();
+    table.set_header(
+        std::iter::once(head(""))
+            .chain(heads.map(|(_, text)| head(text).set_alignment(CellAlignment::Center))),
+    );
+    for row in rows(mesh, found) {
+        let count = if row.pods > 1 {
+            format!(" ×{}", row.pods)
+        } else {
+            String::new()
+        };
+        let width = usize::from(NAME) - count.chars().count();
+        let name = format!("{}{count}", cut(&row.name, width));
+        let cells = row.marks.iter().map(|mark| {
+            let cell = match mark {
+                Mark::Good => Cell::new("✔").fg(Color::Green),
+                Mark::Bad => Cell::new("✘").fg(Color::Red).add_attribute(Attribute::Bold),
+                Mark::None => Cell::new("·").add_attribute(Attribute::Dim),
+            };
+            cell.set_alignment(CellAlignment::Center)
+        });
+        table.add_row(std::iter::once(Cell::new(name)).chain(cells));
+    }
+    if let Some(column) = table.column_mut(0) {
+        column.set_padding((0, 1));
+        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(NAME + 1)));
+    }
+    for at in 1..=Column::ALL.len() {
+        if let Some(column) = table.column_mut(at) {
+            let right = u16::from(at < Column::ALL.len());
+            column.set_padding((0, right));
+        }
+    }
+    // The stream takes colours out where nobody wants them.
+    table.enforce_styling();
+    let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
+    lines.collect()
+}
+
+/// Returns a name of at most so many characters, cut in the middle.
+fn cut(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    if length <= width {
+        return name.to_owned();
+    }
+    let tail = width / 2;
+    let head: String = name.chars().take(width - tail - 1).collect();
+    let rest: String = name.chars().skip(length - tail).collect();
+    format!("{head}…{rest}")
+}
+
+fn of_served(served: &[Served]) -> String {
+    let mut text = String::new();
+    for each in served {
+        let good = each.wrong.is_empty();
+        let mark = if good {
+            styled(GREEN, "✔")
+        } else {
+            styled(RED, "✘")
+        };
+        let versions = each
+            .versions
+            .iter()
+            .map(|(version, weight, _, got)| format!("{version} {weight} → {got}"));
+        let versions: Vec<String> = versions.collect();
+        let _ = writeln!(
+            text,
+            "\n{mark} {} on {}: {} requests\n  {}",
+            each.object,
+            each.host,
+            each.asked,
+            versions.join(", ")
+        );
+        let rest = each.asked - each.wrong.len();
+        let _ = writeln!(text, "  {rest} of {} served as explained", each.asked);
+    }
+    text
+}
+
+fn faults(faults: &[Fault]) -> String {
+    const WORDS: usize = 6;
+    let mut text = String::new();
+    for fault in faults {
+        let mark = if fault.is_note {
+            styled(YELLOW, "!")
+        } else {
+            styled(RED, "✘")
+        };
+        let head = format!("{}: {}", fault.column.head(), fault.what);
+        let mut lines = wrapped(&head, screen::WIDTH - 2).into_iter();
+        let first = lines.next().unwrap_or_default();
+        let _ = writeln!(text, "\n{mark} {}", styled(BOLD, &first));
+        for line in lines {
+            let _ = writeln!(text, "  {}", styled(BOLD, &line));
+        }
+        let more = fault.who.len().saturating_sub(4);
+        let mut who = { fault.who.iter().take(4) }
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
+        if more > 0 {
+            let _ = write!(who, " and {more} more");
+        }
+        let all = [
+            ("where", &who),
+            ("users", &fault.users),
+            ("why", &fault.why),
+            ("mend", &fault.mend),
+        ];
+        for (word, what) in all.into_iter().filter(|(_, what)| !what.is_empty()) {
+            let lines = wrapped(what, screen::WIDTH - WORDS - 3);
+            for (at, line) in lines.iter().enumerate() {
+                let word = if at == 0 { word } else { "" };
+                let word = styled(DIM, &format!("{word:<WORDS$}"));
+                let _ = writeln!(text, "  {word} {line}");
+            }
+        }
+    }
+    text
+}
+
+fn sum(mesh: &Mesh, found: &Diagnosis) -> String {
+    let bad = found.faults.iter().filter(|fault| !fault.is_note).count();
+    let notes = found.faults.len() - bad;
+    let of = |number: usize, what: &str| {
+        let s = if number == 1 { "" } else { "s" };
+        format!("{number} {what}{s}")
+    };
+    let proxies = of(mesh.proxies.len(), "prox").replace("proxs", "proxies");
+    let proxies = if mesh.proxies.len() == 1 {
+        "1 proxy".to_owned()
+    } else {
+        proxies
+    };
+    let notes = if notes == 0 {
+        String::new()
+    } else {
+        format!(", {}", of(notes, "note"))
+    };
+    let plain = format!("{}{notes} in {proxies}", of(bad, "fault"));
+    let mark = if bad == 0 {
+        styled(GREEN, "✔")
+    } else {
+        styled(RED, "✘")
+    };
+    let mut text = format!("\n{mark} {plain}\n");
+    if mesh.proxies.is_empty() {
+        text.push_str("No pod has a proxy of Istio here.\n");
+    }
+    text
+}
+
+fn to_json(mesh: &Mesh, found: &Diagnosis, served: &[Served]) -> Value {
+    let word = |mark: Mark| match mark {
+        Mark::Good => "good",
+        Mark::Bad => "bad",
+        Mark::None => "none",
+    };
+    let columns = |of: &dyn Fn(Column) -> Mark| -> Value {
+        let marks = Column::ALL.iter();
+        let marks = marks.map(|(column, head)| ((*head).to_owned(), json!(word(of(*column)))));
+        Value::Object(marks.collect())
+    };
+    let proxies = mesh.proxies.iter().enumerate().map(|(at, (pod, proxy))| {
+        let proxy = proxy.as_ref().ok();
+        let modules = proxy.into_iter().flat_map(|proxy| &proxy.plugins);
+        let modules = modules.map(|(id, loaded)| {
+            let digest = match loaded {
+                Loaded::Module { digest, .. } => Some(digest),
+                Loaded::Placeholder => None,
+            };
+            (id.clone(), json!(digest))
+        });
+        json!({
+            "namespace": pod.namespace,
+            "pod": pod.name,
+            "kind": match pod.kind {
+                Kind::Gateway => "gateway",
+                Kind::Sidecar => "sidecar",
+                Kind::Waypoint => "waypoint",
+            },
+            "istio": proxy.map(|proxy| &proxy.istio),
+            "envoy": proxy.map(|proxy| &proxy.envoy),
+            "modules": Value::Object(modules.collect()),
+            "marks": columns(&|column| found.mark(at + 1, &pod.id(), column)),
+        })
+    });
+    let proxies: Vec<Value> = proxies.collect();
+    let faults: Vec<Value> = { found.faults.iter() }
+        .map(|fault| {
+            json!({
+                "fault": fault.id,
+                "column": fault.column.head(),
+                "isNote": fault.is_note,
+                "what": fault.what,
+                "where": fault.who,
+                "users": fault.users,
+                "why": fault.why,
+                "mend": fault.mend,
+            })
+        })
+        .collect();
+    let served: Vec<Value> = { served.iter() }
+        .map(|each| {
+            let versions = each.versions.iter().map(|(version, weight, explained, got)| {
+                json!({"version": version, "weight": weight, "explained": explained, "served": got})
+            });
+            json!({
+                "object": each.object,
+                "host": each.host,
+                "gateway": each.gateway,
+                "asked": each.asked,
+                "versions": versions.collect::<Vec<_>>(),
+                "wrong": each.wrong,
+            })
+        })
+        .collect();
+    json!({
+        "kubernetes": mesh.kubernetes,
+        "manifests": columns(&|column| found.mark_of_objects(mesh, column)),
+        "proxies": proxies,
+        "served": served,
+        "faults": faults,
+    })
+}
