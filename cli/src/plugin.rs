@@ -35,26 +35,57 @@ pub(crate) fn read(file: Option<&str>) -> Result<Plugin, String> {
         let at = file.at(error.span.start);
         return Err(format!("{at}: {}", error.what));
     }
-    let mut found = file.objects.iter().filter_map(|root| {
-        let node = match root.text_at(&["kind"]) {
+    let found = file.objects.iter().filter_map(|root| {
+        Some(match root.text_at(&["kind"]) {
             Some(_) => wasm(root)?.at(&["pluginConfig"]),
             None => Some(&**root),
-        };
-        let is_servers = node.is_some_and(|node| node.text_at(&["role"]) == Some("server"));
-        Some((is_servers, node))
+        })
     });
-    let all: Vec<_> = found.by_ref().collect();
-    let outbound = all.iter().find(|(is_servers, _)| !is_servers);
+    let all: Vec<_> = found.collect();
+    let outbound = all.iter().find(|node| !has_role_server(**node));
     match outbound.or(all.first()) {
-        Some((_, node)) => {
-            let json = node.map_or_else(|| "{}".to_owned(), Node::json);
-            parsed(name, &json, *node)
-        }
+        Some(node) => of_node(name, *node),
         None if file.text.trim().is_empty() => parsed(name, "{}", None),
         None => Err(format!(
             "{name}: has no WasmPlugin and no TrafficExtension, and is no pluginConfig"
         )),
     }
+}
+
+/// Reads the configuration of the plugin that runs in a cluster at gateways, or at the
+/// sidecar of a caller in this namespace: the nearest one.
+pub(crate) fn live(
+    files: &[File],
+    istio_namespace: &str,
+    caller: Option<&str>,
+) -> Result<Plugin, String> {
+    let text = |root: &Node, key| root.text_at(&["metadata", key]).map(str::to_owned);
+    let of = |namespace: &str| {
+        let mut roots = crate::cluster::roots(files);
+        roots.find_map(|root| {
+            let node = wasm(root)?.at(&["pluginConfig"]);
+            let is_there = text(root, "namespace").as_deref() == Some(namespace);
+            let is_it = is_there && crate::check::runs_filter(root) && !has_role_server(node);
+            is_it.then(|| (text(root, "name").unwrap_or_default(), node))
+        })
+    };
+    let found = caller.and_then(of).or_else(|| of(istio_namespace));
+    let (name, node) = found.ok_or_else(|| {
+        format!(
+            "there is no plugin in {istio_namespace}: hand over one with -c FILE, or name the \
+             root namespace with --istio-namespace"
+        )
+    })?;
+    of_node(&format!("the plugin {name}"), node)
+}
+
+fn has_role_server(config: Option<&Node>) -> bool {
+    config.is_some_and(|config| config.text_at(&["role"]) == Some("server"))
+}
+
+fn of_node(name: &str, node: Option<&Node>) -> Result<Plugin, String> {
+    let json = node.map_or_else(|| "{}".to_owned(), Node::json);
+    parsed(name, &json, node)
 }
 
 fn parsed(name: &str, json: &str, node: Option<&Node>) -> Result<Plugin, String> {

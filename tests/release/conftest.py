@@ -36,6 +36,7 @@ def another(
         (project / "target").mkdir()
         # It takes half a minute to build, and leaves no trace in the module.
         for built in ("venv", "postlink"):
+            (ROOT / "target" / built).mkdir(exist_ok=True)
             (project / "target" / built).symlink_to(ROOT / "target" / built)
         return project
 

@@ -7,6 +7,7 @@ mod rules;
 pub use finding::{Finding, Level, Place, Rule};
 pub use report::Format;
 
+use crate::cluster::{Cluster, ClusterArgs};
 use crate::files::{self, File};
 use crate::yaml::Node;
 use crate::{End, screen};
@@ -23,7 +24,7 @@ use std::fmt::Write as _;
 )]
 pub struct CheckArgs {
     /// The manifests; - is the standard input
-    #[arg(required_unless_present = "rules")]
+    #[arg(required_unless_present_any = ["rules", "from_cluster"])]
     pub files: Vec<String>,
     /// How to print what is found
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -31,12 +32,18 @@ pub struct CheckArgs {
     /// What is in the cluster now: order and sum of its weights are compared
     #[arg(long, value_name = "FILE")]
     pub before: Vec<String>,
+    /// Take what is in the cluster now for --before; without files, check it
+    #[arg(long, conflicts_with = "before")]
+    pub from_cluster: bool,
     /// A rule that may be broken
     #[arg(long, value_name = "RULE", value_delimiter = ',')]
     pub allow: Vec<String>,
     /// List the rules
     #[arg(long)]
     pub rules: bool,
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Says what is wrong with manifests. Notes alone are no reason to stop.
@@ -52,8 +59,16 @@ pub fn run(args: &CheckArgs) -> Result<End, String> {
         return Err(format!("--allow {other}: is no rule; --rules lists them"));
     }
     files::one_input(args.files.iter().chain(&args.before))?;
-    let files = read(&args.files)?;
-    let before = read(&args.before)?;
+    let mut files = read(&args.files)?;
+    let mut before = read(&args.before)?;
+    if args.from_cluster {
+        let live = Cluster::new(&args.cluster)?.files(None)?;
+        if files.is_empty() {
+            files = live;
+        } else {
+            before = live;
+        }
+    }
     let mut findings = findings(&files, &before);
     findings.retain(|finding| !args.allow.iter().any(|id| id == finding.rule.id));
     screen::out(&report::text(args.format, &files, &findings));

@@ -23,21 +23,16 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Which cluster.
 #[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Cluster")]
 pub struct ClusterArgs {
     /// The context of the kubeconfig [default: the current one]
-    #[arg(long, value_name = "NAME", help_heading = "Cluster")]
+    #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
     /// The kubeconfig [default: that of kubectl]
-    #[arg(long, value_name = "FILE", help_heading = "Cluster")]
+    #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<std::path::PathBuf>,
     /// The root namespace of the mesh
-    #[arg(
-        short = 'i',
-        long,
-        value_name = "NAMESPACE",
-        default_value = "istio-system",
-        help_heading = "Cluster"
-    )]
+    #[arg(long, value_name = "NAMESPACE", default_value = "istio-system")]
     pub istio_namespace: String,
 }
 

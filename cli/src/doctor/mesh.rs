@@ -148,7 +148,7 @@ impl Mesh {
                     let object = format!("{name}.{namespace}");
                     let of = namespace.to_owned();
                     let host = Host {
-                        host,
+                        name: host,
                         object,
                         namespace: of,
                     };
@@ -194,7 +194,7 @@ impl Mesh {
 
     /// Returns the waypoint through which a host of the mesh is reached.
     pub(super) fn waypoint(&self, host: &Host) -> Option<String> {
-        let full = crate::mesh::full_host(&host.host, &host.namespace);
+        let full = crate::mesh::full_host(&host.name, &host.namespace);
         let service = self.services.iter().find(|service| {
             let name = text(service, "/metadata/name");
             let namespace = text(service, "/metadata/namespace");
@@ -217,7 +217,8 @@ impl Mesh {
 /// A host of a `VirtualService`.
 #[derive(Debug, Clone)]
 pub(super) struct Host {
-    pub(super) host: String,
+    /// Its name, as the object writes it.
+    pub(super) name: String,
     /// `NAME.NAMESPACE` of the object.
     pub(super) object: String,
     pub(super) namespace: String,

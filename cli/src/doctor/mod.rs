@@ -34,7 +34,7 @@ pub struct DoctorArgs {
     /// A fault that may be there
     #[arg(long, value_name = "FAULT", value_delimiter = ',')]
     pub allow: Vec<String>,
-    /// Print the ClusterRole that it takes, and do nothing
+    /// Print the cluster role that it takes, and do nothing
     #[arg(long)]
     pub rights: bool,
     /// Which cluster

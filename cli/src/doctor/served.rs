@@ -4,10 +4,10 @@
 use super::fault::{Fault, SERVED};
 use super::mesh::Mesh;
 use super::proxy::{Kind, Pod, Proxy as Dump};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Tunnel};
 use crate::explain::{Place, Proxy};
 use crate::mesh::{Action, Condition, Headers, Route, Routes};
-use bluegreen::core::config::Config;
+use bluegreen::core::config::{Config, IdentityCookie};
 
 /// What was served on a route.
 #[derive(Debug)]
@@ -27,6 +27,20 @@ pub(super) struct Served {
 }
 
 impl Served {
+    /// Counts an answer.
+    fn add(&mut self, identity: &[u8], explained: &str, got: &str) {
+        self.asked += 1;
+        for (version, _, of_core, of_mesh) in &mut self.versions {
+            *of_core += usize::from(explained == version);
+            *of_mesh += usize::from(got == version);
+        }
+        if explained != got {
+            let identity = String::from_utf8_lossy(identity);
+            self.wrong
+                .push(format!("{identity} got {got}, and not {explained}"));
+        }
+    }
+
     /// Returns the fault that it is, if it is one.
     pub(super) fn fault(&self) -> Option<Fault> {
         let first = self.wrong.first()?;
@@ -64,16 +78,16 @@ pub(super) fn ask(cluster: &Cluster, mesh: &Mesh, users: usize) -> Result<Vec<Se
         for (gateway, host) in mesh.weighted_hosts() {
             let Some(gateway) = gateway else { continue };
             // A wildcard is no host to ask for.
-            if host.host.contains('*') || !mesh.serves(&gateway, pod, &host.host) {
+            if host.name.contains('*') || !mesh.serves(&gateway, pod, &host.name) {
                 continue;
             }
             let found = dump
                 .routes
                 .iter()
-                .find(|route| route.is_weighted() && route.domains.contains(&host.host));
+                .find(|route| route.is_weighted() && route.domains.contains(&host.name));
             let table = found.map(|route| &*route.table);
-            if let Some(table) = table.filter(|_| !hosts.iter().any(|(of, _)| *of == host.host)) {
-                hosts.push((host.host, table));
+            if let Some(table) = table.filter(|_| !hosts.iter().any(|(of, _)| *of == host.name)) {
+                hosts.push((host.name, table));
             }
         }
         for (host, table) in hosts {
@@ -125,59 +139,52 @@ fn of_host(
                 .collect(),
             wrong: Vec::new(),
         };
-        let mut is_other = false;
-        let answers = cluster.wait(async {
-            let mut answers: Vec<(Vec<u8>, Option<String>, Option<String>)> = Vec::new();
-            let mut tunnel = cluster.tunnel(&pod.namespace, &pod.name, port).await?;
-            for user in 0..users {
-                let identity = identity(user);
-                let headers = headers(host, &path, proxy.config(), &identity);
-                let sent = proxy.request(headers.clone(), 0);
-                if sent.found.map(|found| &found.span) != Some(&route.span) {
-                    is_other = true;
-                    break;
-                }
-                let explained = sent.version().map(str::to_owned);
-                let lines: Vec<(&str, &[u8])> = { headers.iter() }
-                    .filter(|(name, _)| !name.starts_with(':') && name != "x-forwarded-proto")
-                    .map(|(name, value)| (&**name, &**value))
-                    .chain([("host", host.as_bytes())])
-                    .collect();
-                let answer = tunnel.get(&path, &lines).await?;
-                let got = answer
-                    .headers
-                    .get(&*tag)
-                    .and_then(|value| value.to_str().ok());
-                let got = got.map_or(
-                    format!("status {} without a tag", answer.status),
-                    str::to_owned,
-                );
-                answers.push((identity, explained, Some(got)));
+        let mut asked = Vec::new();
+        for user in 0..users {
+            let identity = identity(user);
+            let request = headers(host, &path, proxy.config(), &identity);
+            let sent = proxy.request(request.clone(), 0);
+            // Of another route, which stands before it.
+            if !sent.found.is_some_and(|found| std::ptr::eq(found, route)) {
+                break;
             }
-            Ok::<_, String>(answers)
-        })?;
-        // Another route takes such a request, or its `match` cannot be met from here.
-        if is_other {
+            let explained = sent.version().unwrap_or("none").to_owned();
+            asked.push((identity, request, explained));
+        }
+        if asked.len() < users {
             continue;
         }
-        for (identity, explained, got) in answers {
-            served.asked += 1;
-            for (version, _, of_core, of_mesh) in &mut served.versions {
-                *of_core += usize::from(explained.as_ref() == Some(version));
-                *of_mesh += usize::from(got.as_ref() == Some(version));
+        cluster.wait(async {
+            let mut tunnel = cluster.tunnel(&pod.namespace, &pod.name, port).await?;
+            for (identity, request, explained) in asked {
+                let got = version(&mut tunnel, &path, &request, &tag).await?;
+                served.add(&identity, &explained, &got);
             }
-            if explained != got {
-                let identity = String::from_utf8_lossy(&identity);
-                served.wrong.push(format!(
-                    "{identity} got {}, and not {}",
-                    got.unwrap_or_default(),
-                    explained.unwrap_or_default()
-                ));
-            }
-        }
+            Ok::<_, String>(())
+        })?;
         all.push(served);
     }
     Ok(all)
+}
+
+/// Returns the version that answers a request, by its tag.
+async fn version(
+    tunnel: &mut Tunnel,
+    path: &str,
+    request: &Headers,
+    tag: &str,
+) -> Result<String, String> {
+    let host = crate::mesh::values(request, ":authority").next();
+    let lines: Vec<(&str, &[u8])> = { request.iter() }
+        .filter(|(name, _)| !name.starts_with(':') && name != "x-forwarded-proto")
+        .map(|(name, value)| (&**name, &**value))
+        .chain(host.map(|host| ("host", host)))
+        .collect();
+    let answer = tunnel.get(path, &lines).await?;
+    let version = answer.headers.get(tag);
+    let version = version.and_then(|value| value.to_str().ok());
+    let none = || format!("status {} without a tag", answer.status);
+    Ok(version.map_or_else(none, str::to_owned))
 }
 
 /// Returns a path that a route takes, with nothing else asked of the request; `None`:
@@ -188,7 +195,7 @@ fn path(route: &Route) -> Option<String> {
         let mut path = "/".to_owned();
         for condition in all {
             match condition {
-                Condition::Path(text, _) => path = text.example()?.to_owned(),
+                Condition::Path(text, _) => text.example()?.clone_into(&mut path),
                 Condition::Below(prefix) => path.clone_from(prefix),
                 Condition::Gateway(_) => {}
                 _ => return None,
@@ -219,7 +226,7 @@ fn headers(host: &str, path: &str, config: &Config, identity: &[u8]) -> Headers 
     ]
     .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
     .into();
-    let cookie = of.cookie.as_ref().map(|cookie| cookie.name());
+    let cookie = of.cookie.as_ref().map(IdentityCookie::name);
     if let Some(name) = cookie {
         let line = [name.as_bytes(), b"=", identity].concat();
         all.push(("cookie".to_owned(), line));

@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// How many proxies are asked at once.
@@ -180,7 +181,7 @@ async fn logs(cluster: &Cluster, mesh: &Mesh) -> BTreeMap<String, String> {
     logs
 }
 
-/// Returns the ClusterRole with which `doctor` may do all of this.
+/// Returns the `ClusterRole` with which `doctor` may do all of this.
 pub(super) fn rights() -> String {
     let mut text = String::from(
         "# What `bluegreen doctor` needs: to read objects and logs, and to reach the admin\n\
@@ -204,7 +205,8 @@ pub(super) fn rights() -> String {
         let of_group = LISTED.iter().filter(|of| of.group == group);
         let names: Vec<&str> = of_group.map(|of| of.plural).collect();
         let group = if group.is_empty() { "\"\"" } else { group };
-        text += &format!(
+        let _ = write!(
+            text,
             "- apiGroups: [{group}]\n  resources: [{}]\n  verbs: [get, list]\n",
             names.join(", ")
         );

@@ -1,5 +1,6 @@
 //! A request as curl's arguments say it, so that one word makes the one of the other.
 
+use crate::cluster::ClusterArgs;
 use crate::mesh::Headers;
 use clap::Args;
 
@@ -18,6 +19,9 @@ pub struct ExplainArgs {
     /// The manifests with the routes
     #[arg(short, long, value_name = "FILE")]
     pub routes: Vec<String>,
+    /// Take plugin and routes from the cluster, where no file says them
+    #[arg(long)]
+    pub from_cluster: bool,
     /// The request is a workload's of this namespace: its sidecar decides
     #[arg(long, value_name = "NAMESPACE")]
     pub caller: Option<String>,
@@ -100,6 +104,9 @@ pub struct ExplainArgs {
     /// Changes nothing here
     #[arg(short = 'o', long, hide = true, value_name = "FILE")]
     pub output: Option<String>,
+    /// Which cluster
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Returns the request as a gateway or a sidecar gets it.

@@ -11,6 +11,7 @@ pub use curl::ExplainArgs;
 pub use envoy::Picked;
 pub use proxy::{Marks, Place, Proxy, Request};
 
+use crate::cluster::Cluster;
 use crate::files::{self, File};
 use crate::mesh::{Headers, Routes};
 use crate::{End, plugin, screen};
@@ -25,8 +26,22 @@ const RANDOM: u64 = 0x00c0_ffee_00c0_ffee;
 /// When a file cannot be read, or the request cannot be sent.
 pub fn run(args: &ExplainArgs) -> Result<End, String> {
     files::one_input(args.routes.iter().chain(&args.config))?;
-    let plugin = plugin::read(args.config.as_deref())?;
-    let mut files = Vec::new();
+    let live = if args.from_cluster {
+        Cluster::new(&args.cluster)?.files(None)?
+    } else {
+        Vec::new()
+    };
+    let plugin = match &args.config {
+        None if args.from_cluster => {
+            plugin::live(&live, &args.cluster.istio_namespace, args.caller.as_deref())?
+        }
+        config => plugin::read(config.as_deref())?,
+    };
+    let mut files = if args.routes.is_empty() {
+        live
+    } else {
+        Vec::new()
+    };
     for name in &args.routes {
         let file = File::read(name)?;
         if let Some(error) = file.errors.first() {
@@ -38,7 +53,12 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
     if routes.is_empty() {
         let names = args.routes.join(", ");
         return Err(match &*names {
-            "" => "no routes: hand over the VirtualService with -r FILE".to_owned(),
+            "" if args.from_cluster => {
+                "no VirtualService and no HTTPRoute with routes in the cluster".to_owned()
+            }
+            "" => "no routes: hand over the VirtualService with -r FILE, or take what is in the \
+                   cluster with --from-cluster"
+                .to_owned(),
             names => format!("{names}: no VirtualService and no HTTPRoute with routes"),
         });
     }

@@ -1,207 +1,32 @@
-//! What is wrong: each question is asked of the objects, or of each proxy.
+//! What a proxy runs, beside what is written.
 
-use super::fault::{
-    AGENTGATEWAY, BUCKET_HEADER, CONFIG_INERT, CONFIG_OLD, CONFIG_WRONG, Column, FILTER_ELSEWHERE,
-    FILTER_OFF, Fault, Kind, MODULE_DIGEST, MODULE_MISSING, MODULE_PLACEHOLDER, NO_FILTER,
-    NO_ISTIOD, NO_PLUGIN, REJECTED, RETRY, ROUTE_HEADER, ROUTE_MISSING, STAT_TAGS, TWICE,
-    UNREACHABLE, UNTRIED, WAYPOINT, WEIGHTS, add,
+use super::fault;
+use crate::doctor::fault::{
+    BUCKET_HEADER, CONFIG_INERT, CONFIG_OLD, CONFIG_WRONG, Column, FILTER_ELSEWHERE, FILTER_OFF,
+    Fault, Kind, MODULE_DIGEST, MODULE_MISSING, MODULE_PLACEHOLDER, NO_ISTIOD, REJECTED, RETRY,
+    ROUTE_HEADER, ROUTE_MISSING, STAT_TAGS, TWICE, UNTRIED, WEIGHTS, add,
 };
-use super::mesh::{Host, Mesh, Plugin, dealt, stat_tags, text};
-use super::proxy::{self, Loaded, Pod, Proxy, Route};
-use super::versions::{self, minor};
-use crate::check::{self, Level};
+use crate::doctor::mesh::{Mesh, Plugin, dealt, stat_tags};
+use crate::doctor::proxy::{self, Loaded, Pod, Proxy, Route};
+use crate::doctor::versions::{self, minor};
 use crate::mesh::Routes;
 use bluegreen::core::config;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// What is known of one column of one proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Mark {
-    /// The question does not arise, or cannot be answered.
-    None,
-    /// It is as it should be.
-    Good,
-    /// It is not.
-    Bad,
-}
-
-/// What was found.
-#[derive(Default)]
-pub(super) struct Diagnosis {
-    pub(super) faults: Vec<Fault>,
-    /// For the objects first, then for each proxy: the columns about which there is
-    /// something to say.
-    pub(super) asked: Vec<BTreeSet<Column>>,
-}
-
-/// Who the objects are, in the table.
-pub(super) const OBJECTS: &str = "manifests";
-
-/// Says what is wrong in a mesh.
-pub(super) fn diagnose(mesh: &Mesh) -> Diagnosis {
-    let routes = Routes::of(&mesh.files);
-    let plugins = mesh.plugins();
-    let mut found = Diagnosis::default();
-    found.objects(mesh, &plugins);
-    for (pod, proxy) in &mesh.proxies {
-        let mut one = OfProxy {
-            mesh,
-            plugins: &plugins,
-            routes: &routes,
-            pod,
-            asked: BTreeSet::new(),
-            faults: &mut found.faults,
-        };
-        match proxy {
-            Ok(proxy) => one.proxy(proxy),
-            Err(why) => one.find(&UNREACHABLE, format!("the proxy does not answer: {why}")),
-        }
-        let asked = one.asked;
-        found.asked.push(asked);
-    }
-    found.faults.sort_by_key(|fault| fault.column);
-    found
-}
-
-impl Diagnosis {
-    fn objects(&mut self, mesh: &Mesh, plugins: &[Plugin<'_>]) {
-        for finding in check::findings(&mesh.files, &[]) {
-            let file = mesh.files.get(finding.place.file);
-            let who = file.map_or(OBJECTS, |file| {
-                file.name.trim_end_matches(" of the cluster")
-            });
-            add(
-                &mut self.faults,
-                Fault {
-                    id: finding.rule.id,
-                    column: column(finding.rule.id),
-                    what: finding.what,
-                    users: finding.why,
-                    why: String::new(),
-                    mend: finding.write,
-                    who: vec![who.to_owned()],
-                    is_note: finding.rule.level == Level::Note,
-                },
-            );
-        }
-        let mut find = |kind: &Kind, what: String, who: &str| {
-            add(&mut self.faults, fault(kind, what, who, ["", "", "", ""]));
-        };
-        if plugins.is_empty() {
-            find(&NO_PLUGIN, "there is no plugin".to_owned(), OBJECTS);
-        }
-        for plugin in plugins.iter().filter(|plugin| plugin.is_marked()) {
-            if !mesh.has_envoy_filter(plugin) {
-                let what = format!("no EnvoyFilter names {}", plugin.id());
-                find(&NO_FILTER, what, OBJECTS);
-            }
-        }
-        for (gateway, host) in mesh.weighted_hosts() {
-            if let (None, Some(waypoint)) = (gateway, mesh.waypoint(&host)) {
-                let Host { host, object, .. } = host;
-                let what = format!("{host} is behind the waypoint {waypoint}");
-                find(&WAYPOINT, what, &format!("VirtualService {object}"));
-            }
-        }
-        for gateway in &mesh.gateway_apis {
-            let class = text(gateway, "/spec/gatewayClassName");
-            if class.contains("agentgateway") {
-                let name = text(gateway, "/metadata/name");
-                let namespace = text(gateway, "/metadata/namespace");
-                let what = format!("the Gateway is of the class {class}");
-                find(&AGENTGATEWAY, what, &format!("Gateway {name}.{namespace}"));
-            }
-        }
-        if minor(&mesh.kubernetes).is_none_or(|minor| minor < versions::KUBERNETES) {
-            let what = format!("Kubernetes {} was not tried", mesh.kubernetes);
-            find(&UNTRIED, what, OBJECTS);
-        }
-        self.asked.push(BTreeSet::from([
-            Column::Module,
-            Column::Config,
-            Column::Routes,
-            Column::Header,
-            Column::Once,
-            Column::Version,
-        ]));
-    }
-
-    /// Returns the mark of the objects: of faults that no pod has.
-    pub(super) fn mark_of_objects(&self, mesh: &Mesh, column: Column) -> Mark {
-        let pods: BTreeSet<String> = mesh.proxies.iter().map(|(pod, _)| pod.id()).collect();
-        let is_bad = self.faults.iter().any(|fault| {
-            let mut who = fault.who.iter();
-            fault.column == column && !fault.is_note && who.any(|who| !pods.contains(who))
-        });
-        let is_asked = self
-            .asked
-            .first()
-            .is_some_and(|asked| asked.contains(&column));
-        match (is_bad, is_asked) {
-            (true, _) => Mark::Bad,
-            (false, true) => Mark::Good,
-            (false, false) => Mark::None,
-        }
-    }
-
-    /// Returns the mark of a proxy, by its place behind the objects.
-    pub(super) fn mark(&self, row: usize, who: &str, column: Column) -> Mark {
-        let has = |fault: &&Fault| {
-            fault.column == column && !fault.is_note && fault.who.iter().any(|one| one == who)
-        };
-        if self.faults.iter().any(|fault| has(&fault)) {
-            return Mark::Bad;
-        }
-        let is_asked = self
-            .asked
-            .get(row)
-            .is_some_and(|asked| asked.contains(&column));
-        if is_asked { Mark::Good } else { Mark::None }
-    }
-}
-
-/// Returns the column of a rule of `check`.
-fn column(rule: &str) -> Column {
-    match rule {
-        "plugin-config" => Column::Config,
-        "plugin-twice" => Column::Once,
-        "filter-namespace" => Column::Routes,
-        "filter-headers" => Column::Header,
-        _ if rule.starts_with("plugin-") => Column::Module,
-        _ => Column::Routes,
-    }
-}
-
-/// Returns a fault of a kind. The names are those of namespace, pod, workload and plugin.
-fn fault(kind: &Kind, what: String, who: &str, names: [&str; 4]) -> Fault {
-    let [namespace, pod, workload, plugin] = names;
-    let mend = kind.mend.replace("NAMESPACE", namespace);
-    let mend = mend.replace("POD", pod).replace("NAME", plugin);
-    Fault {
-        id: kind.id,
-        column: kind.column,
-        what,
-        users: kind.users.to_owned(),
-        why: kind.why.to_owned(),
-        mend: mend.replace("WORKLOAD", workload),
-        who: vec![who.to_owned()],
-        is_note: false,
-    }
-}
-
 /// The questions about one proxy.
-struct OfProxy<'m, 'f> {
-    mesh: &'m Mesh,
-    plugins: &'m [Plugin<'m>],
-    routes: &'m Routes,
-    pod: &'m Pod,
-    asked: BTreeSet<Column>,
-    faults: &'f mut Vec<Fault>,
+pub(super) struct OfProxy<'m, 'f> {
+    pub(super) mesh: &'m Mesh,
+    pub(super) plugins: &'m [Plugin<'m>],
+    pub(super) routes: &'m Routes,
+    pub(super) pod: &'m Pod,
+    pub(super) asked: BTreeSet<Column>,
+    pub(super) faults: &'f mut Vec<Fault>,
 }
 
 impl OfProxy<'_, '_> {
-    fn find(&mut self, kind: &Kind, what: String) {
+    /// Adds a fault of this proxy.
+    pub(super) fn find(&mut self, kind: &Kind, what: String) {
         self.find_of(kind, what, "");
     }
 
@@ -213,7 +38,8 @@ impl OfProxy<'_, '_> {
         self.asked.insert(kind.column);
     }
 
-    fn proxy(&mut self, proxy: &Proxy) {
+    /// Asks all questions.
+    pub(super) fn proxy(&mut self, proxy: &Proxy) {
         self.versions(proxy);
         self.istiod();
         let mine: Vec<&Plugin<'_>> = { self.plugins.iter() }
@@ -273,26 +99,14 @@ impl OfProxy<'_, '_> {
             None => self.find(&NO_ISTIOD, "no istiod serves it".to_owned()),
             Some(refused) => {
                 for each in refused {
-                    // Envoy's words begin with the whole table.
-                    let end = each
-                        .why
-                        .char_indices()
-                        .rev()
-                        .nth(200)
-                        .map_or(0, |(at, _)| at);
-                    let is_short = each.why.chars().count() <= 200;
-                    let why = if is_short {
-                        &each.why
+                    // Of a table Envoy says the whole of it, and istiod keeps the beginning.
+                    let is_whole = !each.why.contains('\n') && each.why.len() <= 200;
+                    let why = if is_whole {
+                        format!(": {}", each.why)
                     } else {
-                        each.why.get(end..).unwrap_or_default()
+                        String::new()
                     };
-                    let is_cut = each.why.ends_with("...(truncated)");
-                    let what = if is_cut || why.contains('\n') {
-                        format!("it has refused a {}", each.kind)
-                    } else {
-                        format!("it has refused a {}: {why}", each.kind)
-                    };
-                    self.find(&REJECTED, what);
+                    self.find(&REJECTED, format!("it has refused a {}{why}", each.kind));
                 }
             }
         }
@@ -386,7 +200,7 @@ impl OfProxy<'_, '_> {
             proxy.routes.iter().partition(|route| route.is_marked());
         self.asked.insert(Column::Routes);
         let listed = |routes: &[&Route]| {
-            let names = routes.iter().map(|route| route.to_string());
+            let names = routes.iter().map(ToString::to_string);
             let names: BTreeSet<String> = names.collect();
             let more = names.len().saturating_sub(3);
             let shown: Vec<String> = names.into_iter().take(3).collect();
@@ -491,13 +305,13 @@ impl OfProxy<'_, '_> {
             .collect();
         for (gateway, host) in self.mesh.weighted_hosts() {
             let Some(gateway) = gateway else { continue };
-            if !self.mesh.serves(&gateway, self.pod, &host.host) {
+            if !self.mesh.serves(&gateway, self.pod, &host.name) {
                 continue;
             }
-            let full = crate::mesh::full_host(&host.host, &host.namespace);
-            let is_there = domains.contains(&*host.host) || domains.contains(&*full);
+            let full = crate::mesh::full_host(&host.name, &host.namespace);
+            let is_there = domains.contains(&*host.name) || domains.contains(&*full);
             if !is_there {
-                let what = format!("there is no route of {} for {}", host.object, host.host);
+                let what = format!("there is no route of {} for {}", host.object, host.name);
                 self.find(&ROUTE_MISSING, what);
             }
         }
