@@ -7,6 +7,8 @@ mod proxy;
 mod report;
 mod served;
 mod survey;
+#[cfg(test)]
+mod tests;
 pub mod versions;
 
 use crate::cluster::{Cluster, ClusterArgs};

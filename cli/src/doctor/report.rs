@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// The columns of a name in the table.
-const NAME: u16 = 29;
+const NAME: u16 = 22;
 
 /// Returns what is found.
 pub(super) fn text(output: Output, mesh: &Mesh, found: &Diagnosis, served: &[Served]) -> String {
@@ -30,6 +30,8 @@ pub(super) fn text(output: Output, mesh: &Mesh, found: &Diagnosis, served: &[Ser
 
 /// A row of the table: a workload, whose pods are told together.
 struct Row {
+    /// Empty: that of the objects.
+    namespace: String,
     name: String,
     pods: usize,
     marks: Vec<Mark>,
@@ -43,6 +45,7 @@ fn rows(mesh: &Mesh, found: &Diagnosis) -> Vec<Row> {
             .collect()
     };
     let mut rows = vec![Row {
+        namespace: String::new(),
         name: OBJECTS.to_owned(),
         pods: 1,
         marks: { Column::ALL.iter() }
@@ -50,9 +53,9 @@ fn rows(mesh: &Mesh, found: &Diagnosis) -> Vec<Row> {
             .collect(),
     }];
     for (at, (pod, _)) in mesh.proxies.iter().enumerate() {
-        let name = format!("{}/{}", pod.namespace, pod.workload);
         let new: Vec<Mark> = marks(at + 1, &pod.id());
-        match rows.iter_mut().find(|row| row.name == name) {
+        let same = |row: &&mut Row| row.namespace == pod.namespace && row.name == pod.workload;
+        match rows.iter_mut().find(same) {
             Some(row) => {
                 row.pods += 1;
                 for (mark, new) in row.marks.iter_mut().zip(new) {
@@ -60,7 +63,8 @@ fn rows(mesh: &Mesh, found: &Diagnosis) -> Vec<Row> {
                 }
             }
             None => rows.push(Row {
-                name,
+                namespace: pod.namespace.clone(),
+                name: pod.workload.clone(),
                 pods: 1,
                 marks: new,
             }),
@@ -78,14 +82,22 @@ fn table(mesh: &Mesh, found: &Diagnosis) -> String {
         std::iter::once(head(""))
             .chain(heads.map(|(_, text)| head(text).set_alignment(CellAlignment::Center))),
     );
+    let mut namespace = String::new();
     for row in rows(mesh, found) {
+        if row.namespace != namespace {
+            table.add_row([
+                Cell::new(cut(&row.namespace, NAME.into())).add_attribute(Attribute::Dim)
+            ]);
+            namespace.clone_from(&row.namespace);
+        }
         let count = if row.pods > 1 {
             format!(" ×{}", row.pods)
         } else {
             String::new()
         };
-        let width = usize::from(NAME) - count.chars().count();
-        let name = format!("{}{count}", cut(&row.name, width));
+        let indent = if namespace.is_empty() { "" } else { "  " };
+        let width = usize::from(NAME) - count.chars().count() - indent.len();
+        let name = format!("{indent}{}{count}", cut(&row.name, width));
         let cells = row.marks.iter().map(|mark| {
             let cell = match mark {
                 Mark::Good => Cell::new("✔").fg(Color::Green),

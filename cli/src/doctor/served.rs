@@ -28,7 +28,7 @@ pub(super) struct Served {
 
 impl Served {
     /// Counts an answer.
-    fn add(&mut self, identity: &[u8], explained: &str, got: &str) {
+    pub(super) fn add(&mut self, identity: &[u8], explained: &str, got: &str) {
         self.asked += 1;
         for (version, _, of_core, of_mesh) in &mut self.versions {
             *of_core += usize::from(explained == version);
