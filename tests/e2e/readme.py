@@ -27,7 +27,9 @@ BLOCK = re.compile(
 )
 DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} [0-9:]{8} GMT")
 # What a command on the cluster names.
-ON_CLUSTER = re.compile(r"\bkubectl\b|\bistioctl\b|\$REGISTRY\b|\bcurl\b.*\.example\b")
+ON_CLUSTER = re.compile(
+    r"\bkubectl\b|\bistioctl\b|\$REGISTRY\b|\bcurl\b.*\.example\b|\bbluegreen doctor\b"
+)
 END = "@@@ "
 SECONDS = 180
 # What `make` says where no terminal is: there it counts the seconds, and takes that back.
@@ -138,6 +140,8 @@ def typing(home: Path) -> Iterator[Shell]:
         "CURL_HOME": str(home),
         "REGISTRY": cluster.registry(),
         "TLS_VERIFY": os.environ.get("TLS_VERIFY", "false"),
+        # `make e2e` has built the command.
+        "PATH": f"{ROOT / 'target/cli/debug'}:{os.environ['PATH']}",
     }
     shell = Shell(copy_of_the_project(), variables)
     try:

@@ -55,8 +55,51 @@ pub(super) struct Kind {
     pub(super) users: &'static str,
     /// Why it is so.
     pub(super) why: &'static str,
-    /// What mends it. `NAMESPACE`, `POD`, `NAME` and `WORKLOAD` are those of the first one that has it.
+    /// What mends it: commands and sentences, a line each, with the words of [`Names`].
     pub(super) mend: &'static str,
+}
+
+/// What stands for the words in capitals of `mend`.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Names {
+    /// `NAMESPACE`: of the first one that has it.
+    pub(super) namespace: String,
+    /// `POD`: the first one that has it.
+    pub(super) pod: String,
+    /// `RESTART`: what kubectl does to start its workload anew.
+    pub(super) restart: String,
+    /// `PLUGIN`: the plugin with its namespace, as kubectl takes it.
+    pub(super) plugin: String,
+    /// `ROOT`: the root namespace of the mesh.
+    pub(super) root: String,
+}
+
+impl Kind {
+    /// Returns the fault of this kind that somebody has.
+    pub(super) fn fault(&self, what: String, who: &str, names: &Names) -> Fault {
+        let words = [
+            ("NAMESPACE", &names.namespace),
+            ("POD", &names.pod),
+            ("RESTART", &names.restart),
+            ("PLUGIN", &names.plugin),
+            ("ROOT", &names.root),
+        ];
+        let mend = words
+            .iter()
+            .fold(self.mend.to_owned(), |mend, (word, name)| {
+                mend.replace(word, name)
+            });
+        Fault {
+            id: self.id,
+            column: self.column,
+            what,
+            users: self.users.to_owned(),
+            why: self.why.to_owned(),
+            mend,
+            who: vec![who.to_owned()],
+            is_note: false,
+        }
+    }
 }
 
 macro_rules! kinds {
@@ -89,33 +132,38 @@ kinds! {
         "No cookie and no tag at this proxy; Envoy picks by chance, or by a bucket that the \
          caller sends.",
         "The plugin holds for this pod, and its listeners do not have it.",
-        "istioctl proxy-status POD.NAMESPACE; kubectl -n istio-system logs deployment/istiod | grep NAME";
+        "istioctl proxy-status POD.NAMESPACE\n\
+         kubectl -n ROOT logs -l app=istiod | grep bluegreen";
     MODULE_PLACEHOLDER, "module-placeholder", Module,
         "The same as without the filter: no cookie, no tag, by chance.",
         "The agent could not fetch the module, and put a filter in its place that does \
-         nothing. It does not try again by itself.",
-        "kubectl -n NAMESPACE logs POD -c istio-proxy | grep -i wasm; mend `url` or \
-         `imagePullSecret` of the plugin, or the registry; then \
-         kubectl -n NAMESPACE rollout restart WORKLOAD";
+         nothing. It tries again when the plugin changes.",
+        "kubectl -n NAMESPACE logs POD -c istio-proxy | grep wasm\n\
+         Mend `url` or `imagePullSecret` of the plugin, or the registry; then:\n\
+         kubectl annotate PLUGIN --overwrite fetch=\"$(date)\"";
     MODULE_DIGEST, "module-digest", Module,
         "Some may be treated by rules of another version of the filter.",
         "The module that runs is not the one of the plugin's url, or not everywhere the same.",
-        "write the digest into `url` (oci://HOST/bluegreen@sha256:…), and \
-         kubectl -n NAMESPACE rollout restart WORKLOAD";
+        "Write the digest into `url` (oci://HOST/bluegreen@sha256:…), apply the plugin, and:\n\
+         kubectl -n NAMESPACE RESTART";
     CONFIG_WRONG, "config-wrong", Config,
         "The last good configuration stays in force, until the proxy starts anew: then the \
          filter is inert, and requests go by chance.",
         "The filter refused what `pluginConfig` says.",
-        "bluegreen check --from-cluster; then correct the plugin, and kubectl apply it";
+        "bluegreen check --from-cluster\n\
+         Correct the plugin, and apply it.";
     CONFIG_INERT, "config-inert", Config,
         "The same as without the filter: no cookie, no tag, by chance.",
         "The filter refused what `pluginConfig` says, and has had no good configuration since \
          the proxy started.",
-        "bluegreen check --from-cluster; then correct the plugin, and kubectl apply it";
+        "bluegreen check --from-cluster\n\
+         Correct the plugin, and apply it.";
     CONFIG_OLD, "config-old", Config,
         "What was changed last does not hold here.",
         "The proxy runs with another configuration than the plugin has now.",
-        "istioctl proxy-status POD.NAMESPACE; if it stays, kubectl -n NAMESPACE rollout restart WORKLOAD";
+        "istioctl proxy-status POD.NAMESPACE\n\
+         If it stays:\n\
+         kubectl -n NAMESPACE RESTART";
     NO_FILTER, "no-envoyfilter", Routes,
         "Every request of the mesh pays for the filter, and users are dealt by chance.",
         "No EnvoyFilter switches the plugin on by the names of routes, and Envoy is not told \
@@ -124,8 +172,9 @@ kinds! {
     FILTER_OFF, "filter-off", Routes,
         "On these routes there is no cookie and no tag, and nothing is counted.",
         "The EnvoyFilter does not switch the filter on here.",
-        "kubectl apply -f envoyfilter/envoy-filter.yaml; \
-         kubectl get envoyfilter -A (another one may take its patches back)";
+        "kubectl apply -f envoyfilter/envoy-filter.yaml\n\
+         Another EnvoyFilter may take its patches back:\n\
+         kubectl get envoyfilter -A";
     FILTER_ELSEWHERE, "filter-elsewhere", Routes,
         "Requests that have nothing to do with a rollout pay for the filter.",
         "The filter runs on routes without a name of ours.",
@@ -133,59 +182,67 @@ kinds! {
     ROUTE_HEADER, "route-header", Routes,
         "Responses have no tag and no cookie.",
         "Envoy does not write the route header, by which the filter knows a response.",
-        "kubectl apply -f envoyfilter/envoy-filter.yaml (its header is the plugin's `routeHeader`)";
+        "kubectl apply -f envoyfilter/envoy-filter.yaml\n\
+         Its header is the `routeHeader` of the plugin.";
     ROUTE_MISSING, "route-missing", Routes,
         "404, or the routes of before.",
         "A VirtualService of this gateway is not in its route table.",
-        "istioctl analyze -n NAMESPACE; istioctl proxy-status POD.NAMESPACE";
+        "istioctl analyze -A\n\
+         istioctl proxy-status POD.NAMESPACE";
     RETRY, "retry-refresh", Routes,
         "After a failure a user may be answered by the other version.",
         "`refresh_cluster_on_retry` has Envoy pick anew for each retry.",
-        "kubectl get envoyfilter -A -o yaml | grep refresh_cluster_on_retry; take it out";
+        "Take it out of the EnvoyFilter that has it:\n\
+         kubectl get envoyfilter -A -o yaml | grep refresh_cluster_on_retry";
     WAYPOINT, "waypoint", Routes,
         "Users are dealt by chance behind the waypoint, and pins hold by header alone.",
         "Istio applies no EnvoyFilter to a waypoint's routes.",
-        "name the HTTPRoute's rules after their weights: docs/gateway-api.md";
+        "Name an HTTPRoute's rules after their weights: docs/gateway-api.md.";
     AGENTGATEWAY, "agentgateway", Routes,
         "Users are dealt by chance there, and pins hold by header alone.",
         "agentgateway runs no Wasm.",
-        "let an Envoy gateway of Istio serve these routes";
+        "Let a gateway of Istio with Envoy serve these routes.";
     BUCKET_HEADER, "bucket-header", Header,
         "Users flip between versions: Envoy rolls dice for each request.",
         "Envoy does not pick by the header in which the filter writes the bucket.",
-        "kubectl apply -f envoyfilter/envoy-filter.yaml (its `header_name` is the plugin's \
-         `bucketHeader`)";
+        "kubectl apply -f envoyfilter/envoy-filter.yaml\n\
+         Its `header_name` is the `bucketHeader` of the plugin.";
     WEIGHTS, "weights", Weights,
         "The weights of before still hold here.",
         "The proxy's route table is not what the VirtualService says now.",
-        "istioctl proxy-status POD.NAMESPACE; if a table was refused, mend that first";
+        "istioctl proxy-status POD.NAMESPACE\n\
+         If a table was refused, mend that first.";
     SERVED, "served", Weights,
         "Other users than the weights and buckets say get a version.",
         "Responses through the gateway are not what the routes of the cluster explain.",
-        "bluegreen explain --from-cluster --ask, for one of these requests";
+        "For one of these requests:\n\
+         bluegreen explain --from-cluster --ask -b COOKIE URL";
     REJECTED, "rejected", Xds,
         "The route table of before stays, frozen, for every application; proxies that start \
          now have none, and answer 404.",
         "Envoy refused what istiod sent. A weighted route with one destination does that.",
-        "bluegreen check --from-cluster; mend the object, and see \
-         istioctl proxy-status POD.NAMESPACE";
+        "bluegreen check --from-cluster\n\
+         Mend the object that it names.";
     NO_ISTIOD, "no-istiod", Xds,
         "What was applied since does not hold.",
         "No istiod has this proxy among those that it serves.",
-        "kubectl -n istio-system get pods -l app=istiod; kubectl -n NAMESPACE logs POD -c istio-proxy";
+        "kubectl -n ROOT get pods -l app=istiod\n\
+         kubectl -n NAMESPACE logs POD -c istio-proxy";
     TWICE, "twice", Once,
         "Cookies are set twice, and counters count twice.",
         "The filter runs more than once on a request.",
-        "kubectl get wasmplugin,trafficextension -A; delete all but one";
+        "Delete all but one:\n\
+         kubectl get wasmplugins,trafficextensions -A";
     STAT_TAGS, "stat-tags", Tags,
         "Users see nothing of it: dashboard and alerts find no series.",
         "The proxy started without the names of our labels, and shows counters under long \
          names.",
-        "apply envoyfilter/stat-tags/values.yaml, and kubectl -n NAMESPACE rollout restart WORKLOAD";
+        "Tell the mesh their names, by envoyfilter/stat-tags/values.yaml; then:\n\
+         kubectl -n NAMESPACE RESTART";
     UNTRIED, "version", Version,
         "Perhaps nothing: nobody has tried it.",
         "The version is not one of docs/compatibility.md.",
-        "read docs/compatibility.md before you rely on it";
+        "Read docs/compatibility.md before you rely on it.";
 }
 
 /// A fault, and who has it.

@@ -230,6 +230,13 @@ impl Plugin<'_> {
         format!("{}.{}", self.namespace, self.name)
     }
 
+    /// Returns it as an argument of kubectl.
+    pub(super) fn argument(&self) -> String {
+        let kind = self.root.text_at(&["kind"]).unwrap_or_default();
+        let kind = kind.to_ascii_lowercase();
+        format!("-n {} {kind}/{}", self.namespace, self.name)
+    }
+
     /// Returns whether it is for servers.
     pub(super) fn is_servers(&self) -> bool {
         let role = self.config.as_ref().map(|config| config.role);

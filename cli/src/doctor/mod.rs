@@ -36,6 +36,9 @@ pub struct DoctorArgs {
     /// A fault that may be there
     #[arg(long, value_name = "FAULT", value_delimiter = ',')]
     pub allow: Vec<String>,
+    /// List the faults that it knows
+    #[arg(long)]
+    pub faults: bool,
     /// Print the cluster role that it takes, and do nothing
     #[arg(long)]
     pub rights: bool,
@@ -65,11 +68,13 @@ pub fn run(args: &DoctorArgs) -> Result<End, String> {
         screen::out(&survey::rights());
         return Ok(End::Good);
     }
+    if args.faults {
+        screen::out(&report::list());
+        return Ok(End::Good);
+    }
     let is_known = |id: &&String| KINDS.iter().any(|kind| kind.id == **id) || check::is_rule(id);
     if let Some(other) = args.allow.iter().find(|id| !is_known(id)) {
-        return Err(format!(
-            "--allow {other}: is no fault; docs/cli.md lists them"
-        ));
+        return Err(format!("--allow {other}: is no fault; --faults lists them"));
     }
     let cluster = Cluster::new(&args.cluster)?;
     let root = &args.cluster.istio_namespace;

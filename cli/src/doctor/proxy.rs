@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Pod {
     pub(super) namespace: String,
     pub(super) name: String,
-    /// What it is a pod of: its name without what each pod has of its own.
+    /// What it is a pod of.
     pub(super) workload: String,
+    /// What kubectl does to start that anew.
+    pub(super) restart: String,
     pub(super) kind: Kind,
     pub(super) labels: BTreeMap<String, String>,
 }

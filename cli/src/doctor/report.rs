@@ -2,7 +2,7 @@
 
 use super::Output;
 use super::diagnose::{Diagnosis, Mark, OBJECTS};
-use super::fault::{Column, Fault};
+use super::fault::{Column, Fault, KINDS};
 use super::mesh::Mesh;
 use super::proxy::{Kind, Loaded};
 use super::served::Served;
@@ -26,6 +26,19 @@ pub(super) fn text(output: Output, mesh: &Mesh, found: &Diagnosis, served: &[Ser
         }
         Output::Json => format!("{:#}\n", to_json(mesh, found, served)),
     }
+}
+
+/// Returns the list of all faults.
+pub(super) fn list() -> String {
+    let mut text = String::new();
+    for kind in KINDS {
+        let head = format!("{:<20} {:<8}", kind.id, kind.column.head());
+        for (at, line) in wrapped(kind.why, screen::WIDTH - 30).iter().enumerate() {
+            let head = if at == 0 { &*head } else { "" };
+            let _ = writeln!(text, "{head:<29} {line}");
+        }
+    }
+    text
 }
 
 /// A row of the table: a workload, whose pods are told together.
@@ -195,8 +208,10 @@ fn faults(faults: &[Fault]) -> String {
             ("mend", &fault.mend),
         ];
         for (word, what) in all.into_iter().filter(|(_, what)| !what.is_empty()) {
-            let lines = wrapped(what, screen::WIDTH - WORDS - 3);
-            for (at, line) in lines.iter().enumerate() {
+            let lines = what
+                .lines()
+                .flat_map(|line| folded(line, screen::WIDTH - WORDS - 3));
+            for (at, line) in lines.enumerate() {
                 let word = if at == 0 { word } else { "" };
                 let word = styled(DIM, &format!("{word:<WORDS$}"));
                 let _ = writeln!(text, "  {word} {line}");
@@ -204,6 +219,20 @@ fn faults(faults: &[Fault]) -> String {
         }
     }
     text
+}
+
+/// Returns a line in lines of at most so many characters; a command is still one.
+fn folded(line: &str, width: usize) -> Vec<String> {
+    let is_command = ["kubectl ", "istioctl ", "bluegreen "];
+    if !is_command.iter().any(|word| line.starts_with(word)) {
+        return wrapped(line, width);
+    }
+    let mut lines = wrapped(line, width - 2);
+    let last = lines.len().saturating_sub(1);
+    for line in lines.iter_mut().take(last) {
+        line.push_str(" \\");
+    }
+    lines
 }
 
 fn sum(mesh: &Mesh, found: &Diagnosis) -> String {

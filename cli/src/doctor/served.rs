@@ -1,7 +1,7 @@
 //! Whether users get what the weights say: requests through the gateways, each of another
 //! user, and what the core explains of each.
 
-use super::fault::{Fault, SERVED};
+use super::fault::{Fault, Names, SERVED};
 use super::mesh::Mesh;
 use super::proxy::{Kind, Pod, Proxy as Dump};
 use crate::cluster::{Cluster, Tunnel};
@@ -45,19 +45,11 @@ impl Served {
     pub(super) fn fault(&self) -> Option<Fault> {
         let first = self.wrong.first()?;
         let number = self.wrong.len();
-        Some(Fault {
-            id: SERVED.id,
-            column: SERVED.column,
-            what: format!(
-                "{number} of {} requests for {} were not served as explained: {first}",
-                self.asked, self.host
-            ),
-            users: SERVED.users.to_owned(),
-            why: SERVED.why.to_owned(),
-            mend: SERVED.mend.to_owned(),
-            who: vec![self.gateway.clone()],
-            is_note: false,
-        })
+        let what = format!(
+            "{number} of {} requests for {} were not served as explained: {first}",
+            self.asked, self.host
+        );
+        Some(SERVED.fault(what, &self.gateway, &Names::default()))
     }
 }
 

@@ -105,16 +105,35 @@ fn pod(object: &Value) -> Option<Pod> {
     }
     let name = text(object, "/metadata/name");
     let labels = labels(object);
-    let hash = labels.get("pod-template-hash");
-    let cut = hash.and_then(|hash| name.split_once(&format!("-{hash}-")));
-    let workload = cut.map_or(name, |(workload, _)| workload);
+    let (workload, restart) = owner(object, name);
     Some(Pod {
         namespace: text(object, "/metadata/namespace").to_owned(),
         name: name.to_owned(),
-        workload: workload.to_owned(),
+        workload,
+        restart,
         kind,
         labels,
     })
+}
+
+/// Returns the workload of a pod, and what kubectl does to start it anew.
+fn owner(pod: &Value, name: &str) -> (String, String) {
+    let kind = text(pod, "/metadata/ownerReferences/0/kind");
+    let owner = text(pod, "/metadata/ownerReferences/0/name");
+    let hash = text(pod, "/metadata/labels/pod-template-hash");
+    let of_deployment = owner
+        .strip_suffix(hash)
+        .and_then(|name| name.strip_suffix('-'));
+    let (kind, workload) = match (kind, of_deployment) {
+        ("ReplicaSet", Some(deployment)) => ("deployment", deployment),
+        ("StatefulSet", _) => ("statefulset", owner),
+        ("DaemonSet", _) => ("daemonset", owner),
+        _ => return (name.to_owned(), format!("delete pod {name}")),
+    };
+    (
+        workload.to_owned(),
+        format!("rollout restart {kind}/{workload}"),
+    )
 }
 
 async fn proxy(cluster: &Cluster, pod: &Pod) -> Result<Proxy, String> {

@@ -26,6 +26,7 @@ fn healthy() -> Mesh {
         namespace: "istio-system".to_owned(),
         name: "istio-ingressgateway-5d8f-x2x7k".to_owned(),
         workload: "istio-ingressgateway".to_owned(),
+        restart: "rollout restart deployment/istio-ingressgateway".to_owned(),
         kind: Kind::Gateway,
         labels,
     };
@@ -105,7 +106,7 @@ const ROWS: &[Row] = &[
         &["no-plugin"],
         |mesh| {
             mesh.files
-                .retain(|file| !file.name.ends_with("plugins.yaml"))
+                .retain(|file| !file.name.ends_with("plugins.yaml"));
         },
         "there is no plugin",
     ),
@@ -173,7 +174,7 @@ const ROWS: &[Row] = &[
                 mesh,
                 "role: outbound #",
                 "bucketHeader: x-bluegreen-bucket\n      role: outbound #",
-            )
+            );
         },
         "has another pluginConfig here",
     ),
@@ -181,7 +182,7 @@ const ROWS: &[Row] = &[
         &["no-envoyfilter"],
         |mesh| {
             mesh.files
-                .retain(|file| !file.name.ends_with("envoy-filter.yaml"))
+                .retain(|file| !file.name.ends_with("envoy-filter.yaml"));
         },
         "no EnvoyFilter names istio-system.bluegreen-outbound",
     ),
@@ -347,7 +348,7 @@ fn each_fault_is_found_and_no_other() {
             let own: BTreeSet<&str> = ids.iter().filter(|id| !is_checks(id)).copied().collect();
             assert_eq!(
                 own,
-                BTreeSet::from_iter(expected.iter().copied()),
+                expected.iter().copied().collect::<BTreeSet<_>>(),
                 "{words}"
             );
         }
@@ -359,7 +360,7 @@ fn each_fault_is_found_and_no_other() {
         );
         shown.extend(ids);
         for fault in &found.faults {
-            let left = ["NAMESPACE", "POD", "NAME", "WORKLOAD"];
+            let left = ["NAMESPACE", "POD", "PLUGIN", "RESTART", "ROOT"];
             for word in left {
                 assert!(!fault.mend.contains(word), "{}: {}", fault.id, fault.mend);
             }

@@ -3,7 +3,7 @@
 mod objects;
 mod of_proxy;
 
-use super::fault::{Column, Fault, Kind, UNREACHABLE};
+use super::fault::{Column, Fault, UNREACHABLE};
 use super::mesh::Mesh;
 use crate::mesh::Routes;
 use of_proxy::OfProxy;
@@ -90,22 +90,5 @@ impl Diagnosis {
             .get(row)
             .is_some_and(|asked| asked.contains(&column));
         if is_asked { Mark::Good } else { Mark::None }
-    }
-}
-
-/// Returns a fault of a kind. The names are those of namespace, pod, workload and plugin.
-fn fault(kind: &Kind, what: String, who: &str, names: [&str; 4]) -> Fault {
-    let [namespace, pod, workload, plugin] = names;
-    let mend = kind.mend.replace("NAMESPACE", namespace);
-    let mend = mend.replace("POD", pod).replace("NAME", plugin);
-    Fault {
-        id: kind.id,
-        column: kind.column,
-        what,
-        users: kind.users.to_owned(),
-        why: kind.why.to_owned(),
-        mend: mend.replace("WORKLOAD", workload),
-        who: vec![who.to_owned()],
-        is_note: false,
     }
 }

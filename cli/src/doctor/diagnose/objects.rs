@@ -1,9 +1,9 @@
 //! What the objects of the cluster say, without a proxy.
 
-use super::{Diagnosis, OBJECTS, fault};
+use super::{Diagnosis, OBJECTS};
 use crate::check::{self, Level};
 use crate::doctor::fault::{
-    AGENTGATEWAY, Column, Fault, Kind, NO_FILTER, NO_PLUGIN, UNTRIED, WAYPOINT, add,
+    AGENTGATEWAY, Column, Fault, Kind, NO_FILTER, NO_PLUGIN, Names, UNTRIED, WAYPOINT, add,
 };
 use crate::doctor::mesh::{Host, Mesh, Plugin, text};
 use crate::doctor::versions::{self, minor};
@@ -32,7 +32,7 @@ impl Diagnosis {
             );
         }
         let mut find = |kind: &Kind, what: String, who: &str| {
-            add(&mut self.faults, fault(kind, what, who, ["", "", "", ""]));
+            add(&mut self.faults, kind.fault(what, who, &Names::default()));
         };
         if plugins.is_empty() {
             find(&NO_PLUGIN, "there is no plugin".to_owned(), OBJECTS);

@@ -1,10 +1,9 @@
 //! What a proxy runs, beside what is written.
 
-use super::fault;
 use crate::doctor::fault::{
     BUCKET_HEADER, CONFIG_INERT, CONFIG_OLD, CONFIG_WRONG, Column, FILTER_ELSEWHERE, FILTER_OFF,
-    Fault, Kind, MODULE_DIGEST, MODULE_MISSING, MODULE_PLACEHOLDER, NO_ISTIOD, REJECTED, RETRY,
-    ROUTE_HEADER, ROUTE_MISSING, STAT_TAGS, TWICE, UNTRIED, WEIGHTS, add,
+    Fault, Kind, MODULE_DIGEST, MODULE_MISSING, MODULE_PLACEHOLDER, NO_ISTIOD, Names, REJECTED,
+    RETRY, ROUTE_HEADER, ROUTE_MISSING, STAT_TAGS, TWICE, UNTRIED, WEIGHTS, add,
 };
 use crate::doctor::mesh::{Mesh, Plugin, dealt, stat_tags};
 use crate::doctor::proxy::{self, Loaded, Pod, Proxy, Route};
@@ -27,14 +26,18 @@ pub(super) struct OfProxy<'m, 'f> {
 impl OfProxy<'_, '_> {
     /// Adds a fault of this proxy.
     pub(super) fn find(&mut self, kind: &Kind, what: String) {
-        self.find_of(kind, what, "");
+        self.find_of(kind, what, None);
     }
 
-    fn find_of(&mut self, kind: &Kind, what: String, plugin: &str) {
-        let pod = self.pod;
-        let workload = format!("deployment/{}", pod.workload);
-        let names = [&*pod.namespace, &pod.name, &workload, plugin];
-        add(self.faults, fault(kind, what, &pod.id(), names));
+    fn find_of(&mut self, kind: &Kind, what: String, plugin: Option<&Plugin<'_>>) {
+        let names = Names {
+            namespace: self.pod.namespace.clone(),
+            pod: self.pod.name.clone(),
+            restart: self.pod.restart.clone(),
+            plugin: plugin.map(Plugin::argument).unwrap_or_default(),
+            root: self.mesh.root.clone(),
+        };
+        add(self.faults, kind.fault(what, &self.pod.id(), &names));
         self.asked.insert(kind.column);
     }
 
@@ -122,11 +125,11 @@ impl OfProxy<'_, '_> {
                 let some = chains.iter().find(|chain| !chain.plugins.contains(&id));
                 let listener = some.map_or("", |chain| &*chain.listener);
                 let what = format!("the listener {listener} does not have {id}");
-                return self.find_of(&MODULE_MISSING, what, plugin.name);
+                return self.find_of(&MODULE_MISSING, what, Some(plugin));
             }
             None => {
                 let what = format!("{id} is not there");
-                return self.find_of(&MODULE_MISSING, what, plugin.name);
+                return self.find_of(&MODULE_MISSING, what, Some(plugin));
             }
         };
         let Loaded::Module { digest, config } = loaded else {
@@ -134,7 +137,7 @@ impl OfProxy<'_, '_> {
             let words = words.and_then(|log| agents_words(log, &id, plugin.url));
             let words = words.map_or(String::new(), |words| format!(": {words}"));
             let what = format!("{id} could not be fetched{words}");
-            return self.find_of(&MODULE_PLACEHOLDER, what, plugin.name);
+            return self.find_of(&MODULE_PLACEHOLDER, what, Some(plugin));
         };
         if let Some(wanted) = plugin.digest().filter(|wanted| wanted != digest) {
             let what = format!(
@@ -142,14 +145,14 @@ impl OfProxy<'_, '_> {
                 short(digest),
                 short(wanted)
             );
-            self.find_of(&MODULE_DIGEST, what, plugin.name);
+            self.find_of(&MODULE_DIGEST, what, Some(plugin));
         } else if let Some(other) = self.other_digest(&id, digest) {
             let what = format!(
                 "{id} runs {} here and {} elsewhere",
                 short(digest),
                 short(&other)
             );
-            self.find_of(&MODULE_DIGEST, what, plugin.name);
+            self.find_of(&MODULE_DIGEST, what, Some(plugin));
         }
         self.asked.insert(Column::Config);
         if proxy.wrong.contains(&id) {
@@ -166,11 +169,11 @@ impl OfProxy<'_, '_> {
             self.find_of(
                 kind,
                 format!("the pluginConfig of {id} is wrong{words}"),
-                plugin.name,
+                Some(plugin),
             );
         } else if !same(config, &plugin.json) {
             let what = format!("{id} has another pluginConfig here");
-            self.find_of(&CONFIG_OLD, what, plugin.name);
+            self.find_of(&CONFIG_OLD, what, Some(plugin));
         }
     }
 
