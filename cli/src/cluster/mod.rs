@@ -5,7 +5,7 @@ mod objects;
 mod tunnel;
 
 pub(crate) use objects::{GATEWAY_API, ISTIO, LISTED, Listed};
-pub(crate) use tunnel::Tunnel;
+pub(crate) use tunnel::{NoTunnel, Tunnel};
 
 use crate::files::{File, KINDS};
 use clap::Args;
@@ -20,6 +20,9 @@ use tokio::runtime::{Builder, Runtime};
 
 /// How long the API server may take to answer.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// Where the rights stand that it takes.
+const RIGHTS: &str = "The rights that it takes: bluegreen doctor --rights";
 
 /// Which cluster.
 #[derive(Debug, Default, Clone, Args)]
@@ -105,8 +108,8 @@ impl Cluster {
         namespace: &str,
         pod: &str,
         port: u16,
-    ) -> Result<Tunnel, String> {
-        Tunnel::new(self.pods(namespace), pod, port).await
+    ) -> Result<Tunnel, NoTunnel> {
+        Tunnel::new(self.pods(namespace), namespace, pod, port).await
     }
 
     /// Returns the last lines of a container's log.

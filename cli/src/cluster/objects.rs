@@ -1,6 +1,6 @@
 //! The objects of a cluster, by lists.
 
-use super::because;
+use super::{RIGHTS, because};
 use hyper::Request;
 use kube::Client;
 use serde::Deserialize;
@@ -149,10 +149,9 @@ async fn get<T: serde::de::DeserializeOwned>(
     match client.request::<T>(request).await {
         Ok(found) => Ok(Some(found)),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-        Err(kube::Error::Api(status)) if status.code == 403 => Err(format!(
-            "{}\nThe rights that it takes: bluegreen doctor --rights",
-            status.message
-        )),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            Err(format!("{}\n{RIGHTS}", status.message))
+        }
         Err(error) => Err(because(&error)),
     }
 }

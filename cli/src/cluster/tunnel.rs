@@ -1,6 +1,6 @@
 //! A connection to a port of a pod, as `kubectl port-forward` makes it, with HTTP on it.
 
-use super::because;
+use super::{RIGHTS, because};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -9,6 +9,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
+use kube::client::UpgradeConnectionError;
 use std::time::Duration;
 
 /// The most bytes of an answer: a proxy of a mesh of ten thousand services has some 200 MB
@@ -25,6 +26,23 @@ pub(crate) struct Tunnel {
     _forward: kube::api::Portforwarder,
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum NoTunnel {
+    /// The right is missing: which one.
+    Forbidden(String),
+    /// Another reason.
+    Other(String),
+}
+
+impl From<NoTunnel> for String {
+    fn from(no: NoTunnel) -> Self {
+        match no {
+            NoTunnel::Forbidden(why) | NoTunnel::Other(why) => why,
+        }
+    }
+}
+
 /// An answer.
 pub(crate) struct Answer {
     /// Its status.
@@ -36,17 +54,32 @@ pub(crate) struct Answer {
 }
 
 impl Tunnel {
-    pub(super) async fn new(pods: Api<Pod>, pod: &str, port: u16) -> Result<Self, String> {
+    pub(super) async fn new(
+        pods: Api<Pod>,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+    ) -> Result<Self, NoTunnel> {
         let ports = [port];
         let forward = pods.portforward(pod, &ports);
         let forward = tokio::time::timeout(LONGEST, forward).await;
-        let mut forward = forward
-            .map_err(|_| "no port-forward in time".to_owned())?
-            .map_err(|error| because(&error))?;
-        let stream = forward.take_stream(port).ok_or("no stream")?;
+        let forward = forward.map_err(|_| NoTunnel::Other("no port-forward in time".to_owned()))?;
+        let mut forward = forward.map_err(|error| match &error {
+            // The API server says no more than the status.
+            kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status))
+                if status.as_u16() == 403 =>
+            {
+                NoTunnel::Forbidden(format!(
+                    "pods/portforward of {pod} in the namespace {namespace} is forbidden\n{RIGHTS}"
+                ))
+            }
+            _ => NoTunnel::Other(because(&error)),
+        })?;
+        let stream = forward.take_stream(port);
+        let stream = stream.ok_or_else(|| NoTunnel::Other("no stream".to_owned()))?;
         let (sender, connection) = handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| because(&error))?;
+            .map_err(|error| NoTunnel::Other(because(&error)))?;
         tokio::spawn(connection);
         Ok(Self {
             sender,

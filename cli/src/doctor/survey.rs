@@ -2,8 +2,8 @@
 
 use super::mesh::{Mesh, Refused, labels, text};
 use super::proxy::{Kind, Loaded, Pod, Proxy};
-use crate::cluster::{Cluster, GATEWAY_API, ISTIO, LISTED, Listed};
-use futures_util::stream::{self, StreamExt};
+use crate::cluster::{Cluster, GATEWAY_API, ISTIO, LISTED, Listed, NoTunnel, Tunnel};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -70,14 +70,14 @@ pub(super) fn survey(
         let asked = stream::iter(proxies).map(|pod| {
             let progress = &progress;
             async move {
-                let proxy = proxy(cluster, &pod).await;
+                let proxy = proxy(cluster, &pod).await?;
                 progress.inc(1);
                 progress.set_message(pod.id());
-                (pod, proxy)
+                Ok::<_, String>((pod, proxy))
             }
         });
-        asked.buffered(AT_ONCE).collect().await
-    });
+        asked.buffered(AT_ONCE).try_collect().await
+    })?;
     mesh.logs = cluster.wait(logs(cluster, &mesh));
     progress.finish_and_clear();
     Ok(mesh)
@@ -136,8 +136,20 @@ fn owner(pod: &Value, name: &str) -> (String, String) {
     )
 }
 
-async fn proxy(cluster: &Cluster, pod: &Pod) -> Result<Proxy, String> {
-    let mut tunnel = cluster.tunnel(&pod.namespace, &pod.name, ADMIN).await?;
+/// Returns what a proxy says, or why it says nothing.
+///
+/// # Errors
+/// When the right to ask is missing.
+async fn proxy(cluster: &Cluster, pod: &Pod) -> Result<Result<Proxy, String>, String> {
+    let tunnel = cluster.tunnel(&pod.namespace, &pod.name, ADMIN).await;
+    match tunnel {
+        Ok(tunnel) => Ok(said(tunnel).await),
+        Err(NoTunnel::Other(why)) => Ok(Err(why)),
+        Err(NoTunnel::Forbidden(why)) => Err(why),
+    }
+}
+
+async fn said(mut tunnel: Tunnel) -> Result<Proxy, String> {
     let info = tunnel.text("/server_info").await?;
     let dump = tunnel.text("/config_dump").await?;
     let stats = tunnel.text("/stats?format=json&filter=bluegreen").await?;
