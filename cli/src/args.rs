@@ -8,9 +8,9 @@ use crate::pin::PinArgs;
 use crate::simulate::SimulateArgs;
 use clap::{Parser, Subcommand};
 
-/// Checks, explains and simulates blue/green routes of bluegreen.
+/// Checks, explains and simulates blue/green routes of bluegreen, and examines a mesh.
 ///
-/// It asks the filter's own core, from files: no cluster is needed.
+/// It asks the filter's own core, from files; only doctor and --from-cluster ask a cluster.
 #[derive(Debug, Parser)]
 #[command(
     name = "bluegreen",

@@ -1,4 +1,5 @@
-//! `bluegreen`: one command that checks, explains and simulates blue/green routes.
+//! `bluegreen`: one command that checks, explains and simulates blue/green routes, and
+//! examines a live mesh.
 //!
 //! All rules are the filter's own: the crate `bluegreen`, whose core this command asks.
 

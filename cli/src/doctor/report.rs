@@ -7,12 +7,11 @@ use super::mesh::Mesh;
 use super::proxy::{Kind, Loaded};
 use super::served::Served;
 use crate::screen::{self, BOLD, DIM, GREEN, RED, YELLOW, styled, wrapped};
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, Table, Width, presets};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// The columns of a name in the table.
-const NAME: u16 = 22;
+/// How wide a name is in the table.
+const NAME: usize = 22;
 
 /// Returns what is found.
 pub(super) fn text(output: Output, mesh: &Mesh, found: &Diagnosis, served: &[Served]) -> String {
@@ -20,7 +19,7 @@ pub(super) fn text(output: Output, mesh: &Mesh, found: &Diagnosis, served: &[Ser
         Output::Text => {
             let mut text = table(mesh, found);
             text.push_str(&of_served(served));
-            text.push_str(&faults(&found.faults));
+            text.push_str(&faults(mesh, &found.faults));
             text.push_str(&sum(mesh, found));
             text
         }
@@ -87,20 +86,16 @@ fn rows(mesh: &Mesh, found: &Diagnosis) -> Vec<Row> {
 }
 
 fn table(mesh: &Mesh, found: &Diagnosis) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
-    let head = |text: &str| Cell::new(text).add_attribute(Attribute::Dim);
-    let heads = Column::ALL.iter();
-    table.set_header(
-        std::iter::once(head(""))
-            .chain(heads.map(|(_, text)| head(text).set_alignment(CellAlignment::Center))),
-    );
+    let mut lines = Vec::new();
+    let heads: String = Column::ALL
+        .iter()
+        .map(|(_, head)| format!(" {head}"))
+        .collect();
+    lines.push(styled(DIM, &format!("{:NAME$}{heads}", "")));
     let mut namespace = String::new();
     for row in rows(mesh, found) {
         if row.namespace != namespace {
-            table.add_row([
-                Cell::new(cut(&row.namespace, NAME.into())).add_attribute(Attribute::Dim)
-            ]);
+            lines.push(styled(DIM, &row.namespace));
             namespace.clone_from(&row.namespace);
         }
         let count = if row.pods > 1 {
@@ -109,32 +104,26 @@ fn table(mesh: &Mesh, found: &Diagnosis) -> String {
             String::new()
         };
         let indent = if namespace.is_empty() { "" } else { "  " };
-        let width = usize::from(NAME) - count.chars().count() - indent.len();
-        let name = format!("{indent}{}{count}", cut(&row.name, width));
-        let cells = row.marks.iter().map(|mark| {
-            let cell = match mark {
-                Mark::Good => Cell::new("✔").fg(Color::Green),
-                Mark::Bad => Cell::new("✘").fg(Color::Red).add_attribute(Attribute::Bold),
-                Mark::None => Cell::new("·").add_attribute(Attribute::Dim),
+        let width = NAME - count.chars().count() - indent.len();
+        let mut line = format!(
+            "{:NAME$}",
+            format!("{indent}{}{count}", cut(&row.name, width))
+        );
+        let mut spaces = 0;
+        for (mark, (_, head)) in row.marks.iter().zip(Column::ALL) {
+            let (style, mark) = match mark {
+                Mark::Good => (GREEN, "✔"),
+                Mark::Bad => (RED, "✘"),
+                Mark::None => (DIM, "·"),
             };
-            cell.set_alignment(CellAlignment::Center)
-        });
-        table.add_row(std::iter::once(Cell::new(name)).chain(cells));
-    }
-    if let Some(column) = table.column_mut(0) {
-        column.set_padding((0, 1));
-        column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(NAME + 1)));
-    }
-    for at in 1..=Column::ALL.len() {
-        if let Some(column) = table.column_mut(at) {
-            let right = u16::from(at < Column::ALL.len());
-            column.set_padding((0, right));
+            // In the middle below its head.
+            let before = spaces + 1 + (head.len() - 1) / 2;
+            spaces = head.len() / 2;
+            let _ = write!(line, "{:before$}{}", "", styled(style, mark));
         }
+        lines.push(line);
     }
-    // The stream takes colours out where nobody wants them.
-    table.enforce_styling();
-    let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
-    lines.collect()
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// Returns a name of at most so many characters, cut in the middle.
@@ -177,7 +166,42 @@ fn of_served(served: &[Served]) -> String {
     text
 }
 
-fn faults(faults: &[Fault]) -> String {
+/// Returns who has a fault: pods, or their workloads where all pods of these have it.
+fn who(mesh: &Mesh, fault: &Fault) -> String {
+    const MOST: usize = 4;
+    let mut names: Vec<String> = Vec::new();
+    for id in &fault.who {
+        let pod = mesh
+            .proxies
+            .iter()
+            .map(|(pod, _)| pod)
+            .find(|pod| pod.id() == *id);
+        let workload = pod.filter(|pod| {
+            let mut pods =
+                mesh.proxies.iter().map(|(other, _)| other).filter(|other| {
+                    other.namespace == pod.namespace && other.workload == pod.workload
+                });
+            pods.all(|other| fault.who.contains(&other.id()))
+        });
+        let name = workload.map_or_else(
+            || id.clone(),
+            |pod| format!("{}/{}", pod.namespace, pod.workload),
+        );
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let more = names.len().saturating_sub(MOST);
+    names.truncate(MOST);
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{more}", names.join(", "))
+}
+
+fn faults(mesh: &Mesh, faults: &[Fault]) -> String {
     const WORDS: usize = 6;
     let mut text = String::new();
     for fault in faults {
@@ -193,14 +217,7 @@ fn faults(faults: &[Fault]) -> String {
         for line in lines {
             let _ = writeln!(text, "  {}", styled(BOLD, &line));
         }
-        let more = fault.who.len().saturating_sub(4);
-        let mut who = { fault.who.iter().take(4) }
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        if more > 0 {
-            let _ = write!(who, " and {more} more");
-        }
+        let who = who(mesh, fault);
         let all = [
             ("where", &who),
             ("users", &fault.users),
