@@ -3,11 +3,12 @@
 use super::Output;
 use super::diagnose::{Diagnosis, Mark, OBJECTS};
 use super::fault::{Column, Fault, KINDS};
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Plugin};
 use super::proxy::{Kind, Loaded};
 use super::served::Served;
 use crate::screen::{self, BOLD, DIM, GREEN, RED, YELLOW, styled, wrapped};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// How wide a name is in the table.
@@ -18,6 +19,7 @@ pub(super) fn text(output: Output, mesh: &Mesh, found: &Diagnosis, served: &[Ser
     match output {
         Output::Text => {
             let mut text = table(mesh, found);
+            text.push_str(&seen(mesh));
             text.push_str(&of_served(served));
             text.push_str(&faults(mesh, &found.faults));
             text.push_str(&sum(mesh, found));
@@ -87,11 +89,8 @@ fn rows(mesh: &Mesh, found: &Diagnosis) -> Vec<Row> {
 
 fn table(mesh: &Mesh, found: &Diagnosis) -> String {
     let mut lines = Vec::new();
-    let heads: String = Column::ALL
-        .iter()
-        .map(|(_, head)| format!(" {head}"))
-        .collect();
-    lines.push(styled(DIM, &format!("{:NAME$}{heads}", "")));
+    let heads = Column::ALL.map(|(_, head)| head).join(" ");
+    lines.push(styled(DIM, &format!("{:NAME$} {heads}", "")));
     let mut namespace = String::new();
     for row in rows(mesh, found) {
         if row.namespace != namespace {
@@ -123,7 +122,42 @@ fn table(mesh: &Mesh, found: &Diagnosis) -> String {
         }
         lines.push(line);
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.join("\n") + "\n"
+}
+
+/// Returns which versions and modules were seen, and in how many proxies.
+fn seen(mesh: &Mesh) -> String {
+    let mut versions: BTreeMap<String, usize> = BTreeMap::new();
+    let mut modules: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for proxy in mesh
+        .proxies
+        .iter()
+        .filter_map(|(_, proxy)| proxy.as_ref().ok())
+    {
+        let of = format!("Istio {}, Envoy {}", proxy.istio, proxy.envoy);
+        *versions.entry(of).or_default() += 1;
+        for (plugin, loaded) in &proxy.plugins {
+            if let Loaded::Module { digest, .. } = loaded {
+                *modules.entry((plugin, digest)).or_default() += 1;
+            }
+        }
+    }
+    let mut text = format!("\nKubernetes {}\n", mesh.kubernetes);
+    for (version, number) in versions {
+        let _ = writeln!(text, "{version} in {}", proxies(number));
+    }
+    let ours: Vec<String> = mesh.plugins().iter().map(Plugin::id).collect();
+    for ((plugin, digest), number) in modules {
+        if ours.iter().any(|id| id == plugin) {
+            let _ = writeln!(text, "{plugin} in {}:\n  {digest}", proxies(number));
+        }
+    }
+    text
+}
+
+fn proxies(number: usize) -> String {
+    let s = if number == 1 { "y" } else { "ies" };
+    format!("{number} prox{s}")
 }
 
 /// Returns a name of at most so many characters, cut in the middle.
@@ -259,18 +293,16 @@ fn sum(mesh: &Mesh, found: &Diagnosis) -> String {
         let s = if number == 1 { "" } else { "s" };
         format!("{number} {what}{s}")
     };
-    let proxies = of(mesh.proxies.len(), "prox").replace("proxs", "proxies");
-    let proxies = if mesh.proxies.len() == 1 {
-        "1 proxy".to_owned()
-    } else {
-        proxies
-    };
     let notes = if notes == 0 {
         String::new()
     } else {
         format!(", {}", of(notes, "note"))
     };
-    let plain = format!("{}{notes} in {proxies}", of(bad, "fault"));
+    let plain = format!(
+        "{}{notes} in {}",
+        of(bad, "fault"),
+        proxies(mesh.proxies.len())
+    );
     let mark = if bad == 0 {
         styled(GREEN, "✔")
     } else {

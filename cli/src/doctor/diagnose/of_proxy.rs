@@ -52,7 +52,11 @@ impl OfProxy<'_, '_> {
         for plugin in &mine {
             let chains = proxy.chains.iter();
             let of_side: Vec<&proxy::Chain> = chains
-                .filter(|chain| chain.is_inbound == plugin.is_servers())
+                // All that a waypoint serves is inbound to it.
+                .filter(|chain| {
+                    self.pod.kind == proxy::Kind::Waypoint
+                        || chain.is_inbound == plugin.is_servers()
+                })
                 .collect();
             if of_side.is_empty() {
                 continue;
