@@ -28,7 +28,7 @@ BLOCK = re.compile(
 DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} [0-9:]{8} GMT")
 # What a command on the cluster names.
 ON_CLUSTER = re.compile(
-    r"\bkubectl\b|\bistioctl\b|\$REGISTRY\b|\bcurl\b.*\.example\b|\bbluegreen doctor\b"
+    r"\bkubectl\b|\bistioctl\b|\$REGISTRY\b|\bcurl\b.*\.example\b|\bbluegreen doctor\b|--from-cluster\b"
 )
 END = "@@@ "
 SECONDS = 180
