@@ -1,9 +1,11 @@
 //! The configuration of the filter, out of a plugin's manifest or by itself.
 
 use crate::files::File;
+use crate::mesh::Side;
 use crate::yaml::Node;
 use bluegreen::core::config::{self, Config};
 use bluegreen::core::role::{Role, Setting};
+use serde_json::json;
 
 /// A configuration, and what only its text knows.
 #[derive(Debug)]
@@ -27,8 +29,17 @@ pub(crate) fn wasm(root: &Node) -> Option<&Node> {
 /// Reads the configuration of a file: of its plugin for gateways and callers, or the file
 /// is one. Without a file it is what the shipped plugin says.
 pub(crate) fn read(file: Option<&str>) -> Result<Plugin, String> {
+    read_at(file, &Side::Gateway)
+}
+
+/// The same, where the shipped plugin is the one for a side of the mesh.
+pub(crate) fn read_at(file: Option<&str>, side: &Side) -> Result<Plugin, String> {
     let Some(name) = file else {
-        return parsed("the default", "{\"role\": \"outbound\"}", None);
+        let shipped = match side {
+            Side::Gateway | Side::Caller(_) => json!({"role": "outbound"}),
+            Side::Waypoint { .. } => json!({"role": "outbound", "routes": "named"}),
+        };
+        return parsed("the default", &shipped.to_string(), None);
     };
     let file = File::read(name)?;
     if let Some(error) = file.errors.first() {
@@ -73,13 +84,16 @@ fn parsed(name: &str, json: &str, node: Option<&Node>) -> Result<Plugin, String>
     })
 }
 
-/// Returns the node id that stands for a proxy: a gateway, or the sidecar of a caller in
-/// this namespace.
-pub(crate) fn node(caller: Option<&str>) -> String {
-    caller.map_or_else(
-        || "router~".to_owned(),
-        |namespace| format!("sidecar~0.0.0.0~caller.{namespace}~{namespace}.svc.cluster.local"),
-    )
+/// Returns the node id that stands for a proxy on a side of the mesh.
+pub(crate) fn node(side: &Side) -> String {
+    let id = |kind: &str, namespace: &str| {
+        format!("{kind}~0.0.0.0~proxy.{namespace}~{namespace}.svc.cluster.local")
+    };
+    match side {
+        Side::Gateway => "router~".to_owned(),
+        Side::Caller(namespace) => id("sidecar", namespace),
+        Side::Waypoint { namespace, .. } => id("waypoint", namespace),
+    }
 }
 
 /// Returns whether a configuration is the servers'.

@@ -12,7 +12,7 @@ pub use envoy::Picked;
 pub use proxy::{Marks, Place, Proxy, Request};
 
 use crate::files::{self, File};
-use crate::mesh::{Headers, Routes};
+use crate::mesh::{Headers, Routes, Side};
 use crate::{End, plugin, screen};
 use steps::Steps;
 
@@ -25,7 +25,8 @@ const RANDOM: u64 = 0x00c0_ffee_00c0_ffee;
 /// When a file cannot be read, or the request cannot be sent.
 pub fn run(args: &ExplainArgs) -> Result<End, String> {
     files::one_input(args.routes.iter().chain(&args.config))?;
-    let plugin = plugin::read(args.config.as_deref())?;
+    let facts = curl::facts(args)?;
+    let plugin = plugin::read_at(args.config.as_deref(), &facts.side)?;
     let mut files = Vec::new();
     for name in &args.routes {
         let file = File::read(name)?;
@@ -43,8 +44,12 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
         });
     }
     let request = curl::request(args)?;
+    let is_waypoint = matches!(facts.side, Side::Waypoint { .. });
     let place = Place {
-        node: plugin::node(args.caller.as_deref()),
+        node: plugin::node(&facts.side),
+        // No EnvoyFilter reaches a waypoint's routes.
+        marks: if is_waypoint { Marks::None } else { Marks::All },
+        facts,
         ..Place::default()
     };
     let names = plugin.rollouts;

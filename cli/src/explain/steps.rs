@@ -3,12 +3,12 @@
 use super::envoy::Picked;
 use super::proxy::{Proxy, Request};
 use super::text;
-use crate::mesh::{Action, Condition, Headers, Route, Side, sum};
+use crate::mesh::{Action, Headers, Route, Side, Source as Object, sum};
 use crate::pin::why;
 use crate::screen::{self, BOLD, DIM, shown, styled, wrapped};
 use bluegreen::core::baggage;
 use bluegreen::core::bucket::Bucket;
-use bluegreen::core::config::Settings;
+use bluegreen::core::config::{Routes as TakePart, Settings};
 use bluegreen::core::decision::Memory;
 use bluegreen::core::metrics::{REASONS, SOURCES, Source};
 use bluegreen::core::role::Role;
@@ -46,11 +46,24 @@ impl Steps {
             || "those of the mesh".to_owned(),
             |name| format!("those of rollouts.{name}"),
         );
-        let role = match proxy.role {
-            Role::Gateway => "at a gateway: callers are strangers",
-            _ => "at a sidecar: callers are workloads",
+        let at = match proxy.facts().side {
+            Side::Gateway => "at a gateway",
+            Side::Caller(_) => "at a sidecar",
+            Side::Waypoint { .. } => "at a waypoint",
         };
-        steps.push(("settings", format!("{of}, {role}")));
+        let callers = match proxy.role {
+            Role::Gateway => "strangers",
+            _ => "workloads",
+        };
+        let is_marked = proxy.config().routes == TakePart::Marked;
+        let cannot = match proxy.facts().side {
+            Side::Waypoint { .. } if is_marked => "; it picks only with `routes: named`",
+            _ => "",
+        };
+        steps.push((
+            "settings",
+            format!("{of}, {at}: callers are {callers}{cannot}"),
+        ));
         steps.push(("identity", identity(settings, sent, memory.source())));
         steps.push((
             "bucket",
@@ -72,7 +85,12 @@ impl Steps {
         let source = source.map_or("none", |(_, label)| label);
         let status = text(response, ":status").unwrap_or_default();
         let class = status.get(..1).unwrap_or("-").to_owned();
-        let mut counted = format!("bg_source=\"{source}\", bg_code=\"{class}xx\"");
+        let is_counted = proxy.counts().keys().any(|name| name.contains("bg_code="));
+        let mut counted = if is_counted {
+            format!("bg_source=\"{source}\", bg_code=\"{class}xx\"")
+        } else {
+            "nothing".to_owned()
+        };
         let reasons = REASONS.iter().filter(|(_, label)| {
             let label = format!("bg_reason=.={label};");
             proxy.counts().keys().any(|name| name.contains(&label))
@@ -126,7 +144,8 @@ impl Steps {
         json!({
             "takesPart": sent.memory.is_some(),
             "route": sent.route.map(|route| route.name.clone()),
-            "at": sent.route.map(|route| route.at.clone()),
+            "at": sent.route.map(|route| &*route.at.at),
+            "delegate": sent.route.and_then(|route| route.delegate.as_ref()).map(|(_, at)| &*at.at),
             "version": sent.version(),
             "byChance": matches!(sent.picked, Picked::Chance(_)),
             "bucket": sent.bucket.as_deref().map(String::from_utf8_lossy),
@@ -143,21 +162,17 @@ fn named(route: &Route) -> String {
         "" => "a route without a name".to_owned(),
         name => format!("\"{name}\""),
     };
-    let source = &route.source;
-    format!(
-        "{name} of {} {}.{} ({})",
-        source.kind, source.name, source.namespace, route.at
-    )
+    let of = |source: &Object| format!("{}.{}", source.name, source.namespace);
+    let by = route.delegate.as_ref();
+    let by = by.map(|(source, at)| format!(", by delegate {} ({})", of(source), at.at));
+    let (kind, at) = (route.source.kind, &route.at.at);
+    let by = by.unwrap_or_default();
+    format!("{name} of {kind} {} ({at}){by}", of(&route.source))
 }
 
 fn route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
     let Some(route) = sent.route else {
-        let whose = match proxy.side {
-            Side::Gateway => "of a gateway",
-            Side::Caller(_) => "of the mesh",
-        };
-        let hosts = proxy.hosts().join(", ");
-        return format!("none {whose} fits: Envoy answers 404. There are some for {hosts}");
+        return no_route(proxy, sent);
     };
     let mut text = match sent.found {
         Some(found) if found.name != route.name => {
@@ -169,12 +184,43 @@ fn route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
         }
         _ => named(route),
     };
-    let conditions = route.matches.iter().flatten();
-    let unknown: Vec<&str> = conditions.filter_map(Condition::unknown).collect();
+    let mut unknown: Vec<String> = Vec::new();
+    for words in route
+        .conditions
+        .iter()
+        .filter_map(|each| each.unknown(proxy.facts()))
+    {
+        if !unknown.contains(&words) {
+            unknown.push(words);
+        }
+    }
     if !unknown.is_empty() {
         let _ = write!(text, "; taken for met: {}", unknown.join(", "));
     }
     text
+}
+
+fn no_route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
+    let (whose, own) = match proxy.facts().side {
+        Side::Gateway => ("of a gateway", None),
+        Side::Caller(_) => ("of the mesh", Some("host")),
+        Side::Waypoint { .. } => ("of the waypoint", Some("Service")),
+    };
+    let routes = proxy.routes().of_host(&sent.upstream, proxy.facts());
+    let then = match own.filter(|_| routes.is_empty()) {
+        Some(own) => format!("is for the {own}: Istio's own takes it there"),
+        None => "fits: Envoy answers 404".to_owned(),
+    };
+    let mut hosts: Vec<&str> = Vec::new();
+    for host in proxy.routes().all().iter().flat_map(|route| &route.hosts) {
+        if !hosts.contains(&&**host) {
+            hosts.push(host);
+        }
+    }
+    format!(
+        "none {whose} {then}. There are some for {}",
+        hosts.join(", ")
+    )
 }
 
 fn off(sent: &Request<'_>) -> String {
@@ -280,6 +326,12 @@ fn weights(sent: &Request<'_>) -> (String, String) {
     let (Some(bucket), Some(total)) = (bucket, std::num::NonZeroU64::new(total)) else {
         return (text, "none: without a bucket Envoy rolls dice".to_owned());
     };
+    if matches!(sent.picked, Picked::Chance(_)) {
+        return (
+            text,
+            "none: nothing asks for the bucket, and Envoy rolls dice".to_owned(),
+        );
+    }
     let place = bucket.place(total);
     let mut from = 0;
     for (version, weight) in &parts {

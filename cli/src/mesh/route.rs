@@ -1,21 +1,14 @@
 //! A route: what it asks of a request, and where it takes it.
 
-use super::{Condition, Headers, full_host, http_route, values, virtual_service};
+use super::{
+    Condition, Facts, Headers, Side, delegate, full_host, http_route, values, virtual_service,
+};
 use crate::files::File;
+use crate::yaml::Node;
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::host::{ServiceNames, of_authority, suffixes};
 use bluegreen::core::version::Version;
 use std::num::NonZeroU64;
-use std::ops::Range;
-
-/// The side of the mesh on which a request is routed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Side {
-    /// At a gateway.
-    Gateway,
-    /// At the sidecar of a caller in this namespace.
-    Caller(String),
-}
 
 /// The object that a route stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,14 +41,42 @@ pub struct Route {
     pub hosts: Vec<String>,
     /// Its name to Envoy; empty: none.
     pub name: String,
-    /// What it asks for: all conditions of one of these lists. No list: nothing.
-    pub matches: Vec<Vec<Condition>>,
+    /// What it asks for.
+    pub conditions: Vec<Condition>,
     /// What it does.
     pub action: Action,
-    /// Its bytes in the text of the file.
-    pub span: Range<usize>,
-    /// Where it stands, as in `routes.yaml:21`.
+    /// Where it stands.
+    pub at: Spot,
+    /// The `VirtualService` that goes on with it by `delegate`, and where it does.
+    pub delegate: Option<(Source, Spot)>,
+}
+
+impl Route {
+    /// Returns whether it is there for requests on a side of the mesh, by gateways.
+    fn is_on(&self, request: &Headers, facts: &Facts) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.all(|each| !matches!(each, Condition::Gateway(_)) || each.holds(request, facts))
+    }
+}
+
+/// Where something stands in the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The place of the file.
+    pub file: usize,
+    /// File and line, as in `routes.yaml:21`.
     pub at: String,
+}
+
+impl Spot {
+    /// Returns where a value of a file stands.
+    #[must_use]
+    pub fn new(number: usize, file: &File, node: &Node) -> Self {
+        Self {
+            file: number,
+            at: file.at(node.span.start),
+        }
+    }
 }
 
 /// What a route does with a request.
@@ -123,19 +144,18 @@ impl Routes {
     pub fn of(files: &[File]) -> Self {
         let mut all = Vec::new();
         let mut of_rules = Vec::new();
-        for file in files {
+        let delegates = delegate::all(files);
+        for (number, file) in files.iter().enumerate() {
             for root in &file.objects {
-                let mut routes = match root.text_at(&["kind"]) {
-                    Some("VirtualService") => virtual_service::routes(root),
-                    Some("HTTPRoute") => http_route::routes(root),
-                    _ => continue,
-                };
-                for route in &mut routes {
-                    route.at = file.at(route.span.start);
+                match root.text_at(&["kind"]) {
+                    // Its routes are those of whoever delegates to it.
+                    _ if delegate::is_delegate(root) => {}
+                    Some("VirtualService") => {
+                        all.extend(virtual_service::routes(number, file, root, &delegates));
+                    }
+                    Some("HTTPRoute") => of_rules.extend(http_route::routes(number, file, root)),
+                    _ => {}
                 }
-                let is_rule = routes.iter().any(|route| route.source.kind == "HTTPRoute");
-                let list = if is_rule { &mut of_rules } else { &mut all };
-                list.extend(routes);
             }
         }
         http_route::sort(&mut of_rules);
@@ -157,28 +177,47 @@ impl Routes {
 
     /// Returns the route that takes a request.
     #[must_use]
-    pub fn find(&self, request: &Headers, side: &Side) -> Option<&Route> {
+    pub fn find(&self, request: &Headers, facts: &Facts) -> Option<&Route> {
+        let mut routes = self.of_host(request, facts).into_iter();
+        routes.find(|route| route.conditions.iter().all(|c| c.holds(request, facts)))
+    }
+
+    /// Returns the routes on a side of the mesh that are for the host of a request.
+    #[must_use]
+    pub fn of_host(&self, request: &Headers, facts: &Facts) -> Vec<&Route> {
+        let of_side = || self.all.iter().filter(|route| route.is_on(request, facts));
+        if let Side::Waypoint { service, namespace } = &facts.side {
+            // It is asked by the address of the Service, whatever the host.
+            let of_service = |route: &&Route| {
+                route.source.namespace == *namespace && is_for(route, service.as_bytes())
+            };
+            return of_side().filter(of_service).collect();
+        }
         let authority = values(request, ":authority").next().unwrap_or_default();
         let host = of_authority(authority);
-        let fits = |route: &&Route| {
-            let mut lists = route.matches.iter();
-            route.matches.is_empty() || lists.any(|all| all.iter().all(|c| c.holds(request, side)))
-        };
         // The most exact host has the request for itself.
         let ends = suffixes(&host).map(|end| [b"*", end].concat());
         let names = std::iter::once(host.to_vec()).chain(ends);
-        for name in names.chain(std::iter::once(b"*".to_vec())) {
+        let all = names.chain(std::iter::once(b"*".to_vec())).map(|name| {
             let of_name = |route: &&Route| {
                 let mut hosts = route.hosts.iter();
-                hosts.any(|host| same_host(host.as_bytes(), &name, &route.source, side))
+                hosts.any(|host| same_host(host.as_bytes(), &name, &route.source, &facts.side))
             };
-            let mut routes = self.all.iter().filter(of_name).peekable();
-            if routes.peek().is_some() {
-                return routes.find(fits);
-            }
-        }
-        None
+            of_side().filter(of_name).collect::<Vec<_>>()
+        });
+        { all }
+            .find(|routes| !routes.is_empty())
+            .unwrap_or_default()
     }
+}
+
+/// Returns whether a route is for a Service, by one of its hosts.
+fn is_for(route: &Route, service: &[u8]) -> bool {
+    let mut hosts = route.hosts.iter();
+    hosts.any(|host| match host.strip_prefix('*') {
+        Some(end) => service.ends_with(end.as_bytes()),
+        None => full_host(host, &route.source.namespace).as_bytes() == service,
+    })
 }
 
 /// Returns whether a host of an object is the one of a request.
