@@ -50,7 +50,7 @@ fn wrong_arguments_say_what_to_write() {
         (format!("-r {ROUTES} -c README.md http://a/"), "README.md"),
         (
             "-r envoyfilter/plugins.yaml http://a/".to_owned(),
-            "no VirtualService and no HTTPRoute",
+            "no VirtualService with hosts and routes",
         ),
         (
             "-r none.yaml http://a/".to_owned(),
@@ -144,6 +144,56 @@ fn what_comes_down_the_chain_is_told() {
         assert_eq!((error.as_str(), code), ("", 0), "{request}");
         for word in words {
             assert!(text.contains(word), "{request}: {word}: {text}");
+        }
+    }
+}
+
+/// Two short lists make a long one.
+#[test]
+fn routes_that_multiply_are_a_clear_error() {
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let spec = "kind: VirtualService\nmetadata: {name: a}\nspec: {http: [";
+    let delegates = "{delegate: {name: a}},".repeat(1000);
+    let entries = "{},".repeat(1000);
+    let matches = format!("{{match: [{entries}], delegate: {{name: a}}}}");
+    let hosts = spec.replace("spec: {", "spec: {hosts: [b], ");
+    for (name, text) in [
+        (
+            "routes",
+            format!(
+                "{spec}{}]}}\n---\n{hosts}{delegates}]}}\n",
+                "{name: b},".repeat(1000)
+            ),
+        ),
+        (
+            "entries",
+            format!("{spec}{{match: [{entries}]}}]}}\n---\n{hosts}{matches}]}}\n"),
+        ),
+        // None of them is a route: each lies outside of the other.
+        (
+            "apart",
+            format!(
+                "{spec}{}]}}\n---\n{hosts}{}]}}\n",
+                "{match: [{port: 1}]},".repeat(1000),
+                "{match: [{port: 2}], delegate: {name: a}},".repeat(1000)
+            ),
+        ),
+        (
+            "parents",
+            format!(
+                "kind: HTTPRoute\nspec: {{parentRefs: [{}], rules: [{}]}}\n",
+                "{kind: Service, name: a},".repeat(1000),
+                "{},".repeat(1000)
+            ),
+        ),
+    ] {
+        let file = format!("{folder}/many-{name}.yaml");
+        fs::write(&file, text).expect("a file");
+        for command in ["explain http://b/", "simulate"] {
+            let (out, error, code) = run(&format!("bluegreen {command} -r {file}"));
+            assert_eq!((out.as_str(), code), ("", 2), "{name}");
+            let words = format!("many-{name}.yaml: more than 100000 routes");
+            assert!(error.contains(&words), "{name}: {error}");
         }
     }
 }

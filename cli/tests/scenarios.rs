@@ -156,7 +156,7 @@ fn routes(row: &Row, hop: &Hop, form: Form) -> Routes {
     let text = text.join("\n---\n");
     let file = File::of_text("routes.yaml", text);
     assert_eq!(file.errors, []);
-    Routes::of(&[file])
+    Routes::of(&[file]).expect("few")
 }
 
 fn is_dead(row: &Row, version: &str) -> bool {

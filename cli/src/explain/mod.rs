@@ -35,12 +35,15 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
         }
         files.push(file);
     }
-    let routes = Routes::of(&files);
+    let names = args.routes.join(", ");
+    let routes = Routes::of(&files).map_err(|error| format!("{names}: {error}"))?;
     if routes.is_empty() {
-        let names = args.routes.join(", ");
         return Err(match &*names {
             "" => "no routes: hand over the VirtualService with -r FILE".to_owned(),
-            names => format!("{names}: no VirtualService and no HTTPRoute with routes"),
+            names => format!(
+                "{names}: no VirtualService with hosts and routes, and no HTTPRoute with \
+                 parentRefs and rules"
+            ),
         });
     }
     let request = curl::request(args)?;

@@ -212,7 +212,7 @@ fn no_route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
         None => "fits: Envoy answers 404".to_owned(),
     };
     let mut hosts: Vec<&str> = Vec::new();
-    for host in proxy.routes().all().iter().flat_map(|route| &route.hosts) {
+    for host in proxy.routes().all().iter().flat_map(|route| &*route.hosts) {
         if !hosts.contains(&&**host) {
             hosts.push(host);
         }

@@ -2,6 +2,7 @@
 
 use super::{Facts, Headers, Side, values};
 use regex_lite::Regex;
+use std::rc::Rc;
 
 /// A condition that a request meets or not.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub enum Condition {
     /// The other condition is not met.
     Not(Box<Condition>),
     /// The request comes by this gateway, or, with `mesh`, by no gateway.
-    Gateway(Vec<String>),
+    Gateway(Rc<Vec<String>>),
     /// The request comes to this port.
     Port(u64),
     /// The caller's namespace is this one.

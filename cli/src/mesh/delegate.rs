@@ -1,13 +1,15 @@
 //! A route that another `VirtualService` goes on with: what Istio makes of the two
 //! (`MergeHTTPRoutes` in its `pilot/pkg/model/virtualservice.go`).
 
-use super::virtual_service::{flag, list, namespace, text, texts};
+use super::route::Source;
+use super::virtual_service::{flag, list, namespace, source, text, texts};
 use crate::files::File;
 use crate::yaml::Node;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// A `VirtualService` without hosts, which others delegate to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Delegate<'f> {
     /// The place of its file.
     pub(super) number: usize,
@@ -15,39 +17,49 @@ pub(super) struct Delegate<'f> {
     pub(super) file: &'f File,
     /// The object.
     pub(super) root: &'f Node,
+    /// What it is called.
+    pub(super) source: Rc<Source>,
 }
 
-/// Returns those of some files.
-pub(super) fn all(files: &[File]) -> Vec<Delegate<'_>> {
-    let files = files.iter().enumerate();
-    let all = files.flat_map(|(number, file)| {
-        let roots = file
-            .objects
-            .iter()
-            .map(move |root| Delegate { number, file, root });
-        roots.filter(|each| is_delegate(each.root))
-    });
-    all.collect()
+/// All of some files, by name.
+#[derive(Debug, Default)]
+pub(super) struct Delegates<'f>(HashMap<&'f str, Vec<Delegate<'f>>>);
+
+impl<'f> Delegates<'f> {
+    /// Returns those of some files.
+    pub(super) fn of(files: &'f [File]) -> Self {
+        let mut new = Self::default();
+        for (number, file) in files.iter().enumerate() {
+            for root in file.objects.iter().filter(|root| is_delegate(root)) {
+                let name = root.text_at(&["metadata", "name"]).unwrap_or_default();
+                new.0.entry(name).or_default().push(Delegate {
+                    number,
+                    file,
+                    root,
+                    source: Rc::new(source(root)),
+                });
+            }
+        }
+        new
+    }
+
+    /// Returns the one to which a route of the object `root` delegates: the last of its
+    /// name. A namespace that an object does not say is whatever kubectl is told.
+    pub(super) fn find(&self, root: &Node, route: &Node) -> Option<&Delegate<'f>> {
+        let of_name = self.0.get(route.text_at(&["delegate", "name"])?)?;
+        let own = root.text_at(&["metadata", "namespace"]);
+        let wanted = route.text_at(&["delegate", "namespace"]).or(own);
+        of_name.iter().rev().find(|each| {
+            let other = each.root.text_at(&["metadata", "namespace"]);
+            wanted.is_none() || other.is_none() || wanted == other
+        })
+    }
 }
 
 /// Returns whether an object is a `VirtualService` without hosts.
 pub(super) fn is_delegate(root: &Node) -> bool {
     let hosts = root.at(&["spec", "hosts"]).map(Node::items);
     root.text_at(&["kind"]) == Some("VirtualService") && hosts.unwrap_or_default().is_empty()
-}
-
-/// Returns the one to which a route of the object `root` delegates: the last of its name.
-/// A namespace that an object does not say is whatever kubectl is told.
-pub(super) fn find<'f>(all: &[Delegate<'f>], root: &Node, route: &Node) -> Option<Delegate<'f>> {
-    let name = route.text_at(&["delegate", "name"])?;
-    let own = root.text_at(&["metadata", "namespace"]);
-    let wanted = route.text_at(&["delegate", "namespace"]).or(own);
-    let mut of_name = all.iter().rev().filter(|each| {
-        let other = each.root.text_at(&["metadata", "namespace"]);
-        each.root.text_at(&["metadata", "name"]) == Some(name)
-            && (wanted.is_none() || other.is_none() || wanted == other)
-    });
-    of_name.next().copied()
 }
 
 /// Returns whether the one may take its routes: `exportTo` of the other.

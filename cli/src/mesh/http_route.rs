@@ -1,38 +1,41 @@
 //! The routes that an `HTTPRoute` makes.
 
 use super::condition::Text;
-use super::route::{Source, Spot};
+use super::route::{Made, Source, Spot, TooMany};
 use super::virtual_service::{namespace, text, texts};
 use super::{Action, Condition, Destination, Route, full_host};
 use crate::files::File;
 use crate::yaml::Node;
 use std::cmp::Reverse;
+use std::rc::Rc;
 
-/// Returns the routes of an `HTTPRoute`: one for each entry of its rules' `matches`, at its
+/// Adds the routes of an `HTTPRoute`: one for each entry of its rules' `matches`, at its
 /// Gateways and on each of its Services. `number` is the place of its file.
-pub(super) fn routes(number: usize, file: &File, root: &Node) -> Vec<Route> {
-    let name = root.text_at(&["metadata", "name"]).unwrap_or_default();
-    let source = Source {
+pub(super) fn add(number: usize, file: &File, root: &Node, all: &mut Made) -> Result<(), TooMany> {
+    let source = Rc::new(Source {
         kind: "HTTPRoute",
-        name: name.to_owned(),
+        name: root
+            .text_at(&["metadata", "name"])
+            .unwrap_or_default()
+            .to_owned(),
         namespace: namespace(root).to_owned(),
-    };
-    let mut all = Vec::new();
+    });
     for parent in parents(root) {
         let rules = root.at(&["spec", "rules"]).map(Node::items);
         for rule in rules.unwrap_or_default() {
             let matches = rule.at(&["matches"]).map(Node::items);
-            let matches = matches.unwrap_or_default().iter();
-            let mut matches: Vec<_> = matches.map(|entry| conditions(entry)).collect();
+            let matches = matches.unwrap_or_default();
+            all.look(matches.len().max(1), 1)?;
+            let mut matches: Vec<_> = matches.iter().map(|entry| conditions(entry)).collect();
             if matches.is_empty() {
                 matches.push(Vec::new());
             }
-            all.extend(matches.into_iter().map(|mut conditions| {
-                conditions.push(Condition::Gateway(vec![parent.gateway.clone()]));
+            all.routes.extend(matches.into_iter().map(|mut conditions| {
+                conditions.push(Condition::Gateway(Rc::clone(&parent.gateway)));
                 conditions.extend(parent.port.map(Condition::Port));
                 Route {
-                    source: source.clone(),
-                    hosts: parent.hosts.clone(),
+                    source: Rc::clone(&source),
+                    hosts: Rc::clone(&parent.hosts),
                     name: text(rule, "name").to_owned(),
                     conditions,
                     action: action(rule, &source.namespace),
@@ -42,15 +45,15 @@ pub(super) fn routes(number: usize, file: &File, root: &Node) -> Vec<Route> {
             }));
         }
     }
-    all
+    Ok(())
 }
 
 /// What a route is attached to.
 struct Parent {
     /// A Gateway, as in `shop/shop`; `mesh`: it is a Service.
-    gateway: String,
+    gateway: Rc<Vec<String>>,
     /// The hosts that the route is for there.
-    hosts: Vec<String>,
+    hosts: Rc<Vec<String>>,
     /// The port of the Service that it is for; `None`: all.
     port: Option<u64>,
 }
@@ -58,34 +61,34 @@ struct Parent {
 /// Returns what a route is attached to: all Gateways as one, for it has the same hosts
 /// there, and each Service.
 fn parents(root: &Node) -> Vec<Parent> {
-    let mut all: Vec<Parent> = Vec::new();
     let refs = root.at(&["spec", "parentRefs"]).map(Node::items);
-    for each in refs.unwrap_or_default() {
+    let mut at_gateways = false;
+    let parents = refs.unwrap_or_default().iter().filter_map(|each| {
         let name = text(each, "name");
         let namespace = each.text_at(&["namespace"]).unwrap_or(namespace(root));
+        let parent = |gateway: String, hosts: Vec<String>, port| Parent {
+            gateway: vec![gateway].into(),
+            hosts: hosts.into(),
+            port,
+        };
         match each.text_at(&["kind"]).unwrap_or("Gateway") {
-            "Gateway" if all.iter().all(|other| other.gateway == "mesh") => {
+            "Gateway" if !at_gateways => {
+                at_gateways = true;
                 let mut hosts = texts(root, "hostnames");
                 if hosts.is_empty() {
                     hosts.push("*".to_owned());
                 }
-                all.push(Parent {
-                    gateway: format!("{namespace}/{name}"),
-                    hosts,
-                    port: None,
-                });
+                Some(parent(format!("{namespace}/{name}"), hosts, None))
             }
             "Service" => {
-                all.push(Parent {
-                    gateway: "mesh".to_owned(),
-                    hosts: vec![full_host(name, namespace)],
-                    port: each.get("port").and_then(|port| port.number()),
-                });
+                let port = each.get("port").and_then(|port| port.number());
+                let hosts = vec![full_host(name, namespace)];
+                Some(parent("mesh".to_owned(), hosts, port))
             }
-            _ => {}
+            _ => None,
         }
-    }
-    all
+    });
+    parents.collect()
 }
 
 /// Puts the routes in the order in which a request is held against them: an exact path,

@@ -1,5 +1,6 @@
 //! A route: what it asks of a request, and where it takes it.
 
+use super::delegate::Delegates;
 use super::{
     Condition, Facts, Headers, Side, delegate, full_host, http_route, values, virtual_service,
 };
@@ -9,6 +10,7 @@ use bluegreen::core::bucket::Bucket;
 use bluegreen::core::host::{ServiceNames, of_authority, suffixes};
 use bluegreen::core::version::Version;
 use std::num::NonZeroU64;
+use std::rc::Rc;
 
 /// The object that a route stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,9 +38,9 @@ impl Source {
 #[derive(Debug)]
 pub struct Route {
     /// Where it stands.
-    pub source: Source,
+    pub source: Rc<Source>,
     /// The hosts that it is for.
-    pub hosts: Vec<String>,
+    pub hosts: Rc<Vec<String>>,
     /// Its name to Envoy; empty: none.
     pub name: String,
     /// What it asks for.
@@ -48,7 +50,7 @@ pub struct Route {
     /// Where it stands.
     pub at: Spot,
     /// The `VirtualService` that goes on with it by `delegate`, and where it does.
-    pub delegate: Option<(Source, Spot)>,
+    pub delegate: Option<(Rc<Source>, Spot)>,
 }
 
 impl Route {
@@ -138,29 +140,58 @@ pub struct Routes {
     all: Vec<Route>,
 }
 
+/// Routes that are being made.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) routes: Vec<Route>,
+    looked: usize,
+}
+
+/// More routes than anybody has: some files that are short say millions.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Made {
+    /// Counts pairs of entries of `match` that are looked at.
+    pub(super) fn look(&mut self, roots: usize, leaves: usize) -> Result<(), TooMany> {
+        let pairs = roots.saturating_mul(leaves);
+        self.looked = self.looked.saturating_add(pairs);
+        (self.looked <= MOST_ROUTES).then_some(()).ok_or(TooMany)
+    }
+}
+
+/// The most routes that are looked at. A proxy with as many would take minutes to begin.
+const MOST_ROUTES: usize = 100_000;
+
 impl Routes {
     /// Returns the routes of these files.
-    #[must_use]
-    pub fn of(files: &[File]) -> Self {
-        let mut all = Vec::new();
-        let mut of_rules = Vec::new();
-        let delegates = delegate::all(files);
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn of(files: &[File]) -> Result<Self, String> {
+        Self::made(files).map_err(|TooMany| format!("more than {MOST_ROUTES} routes"))
+    }
+
+    fn made(files: &[File]) -> Result<Self, TooMany> {
+        let (mut all, mut of_rules) = (Made::default(), Made::default());
+        let delegates = Delegates::of(files);
         for (number, file) in files.iter().enumerate() {
             for root in &file.objects {
                 match root.text_at(&["kind"]) {
                     // Its routes are those of whoever delegates to it.
                     _ if delegate::is_delegate(root) => {}
                     Some("VirtualService") => {
-                        all.extend(virtual_service::routes(number, file, root, &delegates));
+                        virtual_service::add(number, file, root, &delegates, &mut all)?;
                     }
-                    Some("HTTPRoute") => of_rules.extend(http_route::routes(number, file, root)),
+                    Some("HTTPRoute") => http_route::add(number, file, root, &mut of_rules)?,
                     _ => {}
                 }
             }
         }
+        let (mut all, mut of_rules) = (all.routes, of_rules.routes);
         http_route::sort(&mut of_rules);
         all.extend(of_rules);
-        Self { all }
+        Ok(Self { all })
     }
 
     /// Returns the routes.

@@ -1,67 +1,69 @@
 //! The routes that a `VirtualService` makes: one for each entry of its routes' `match`.
 
 use super::condition::Text;
-use super::delegate::{self, Delegate};
-use super::route::{Source, Spot};
+use super::delegate::{self, Delegate, Delegates};
+use super::route::{Made, Source, Spot, TooMany};
 use super::{Action, Condition, Destination, Route};
 use crate::files::File;
 use crate::yaml::{Kind, Node};
+use std::rc::Rc;
 
-/// Returns the routes of a `VirtualService`, in their order. `number` is the place of its
+/// Adds the routes of a `VirtualService`, in their order. `number` is the place of its
 /// file.
-pub(super) fn routes(
+pub(super) fn add(
     number: usize,
     file: &File,
     root: &Node,
-    delegates: &[Delegate<'_>],
-) -> Vec<Route> {
-    let source = source(root);
-    let hosts = texts(root, "hosts");
+    delegates: &Delegates<'_>,
+    all: &mut Made,
+) -> Result<(), TooMany> {
+    let source = Rc::new(source(root));
+    let hosts = Rc::new(texts(root, "hosts"));
     let mut gateways = texts(root, "gateways");
     if gateways.is_empty() {
         gateways.push("mesh".to_owned());
     }
-    let mut all = Vec::new();
+    let gateways = Rc::new(gateways);
     // `of_root` is a route of this object, and `leaf` one that it delegates to.
     let mut add = |of_root: &Node, leaf: Option<(&Node, &Delegate<'_>)>| {
-        let own = leaf.map(|(leaf, _)| entries(leaf));
-        let Some(matches) = delegate::within(entries(of_root), own.unwrap_or_default()) else {
-            return;
+        let own = leaf.map(|(leaf, _)| entries(leaf)).unwrap_or_default();
+        all.look(entries(of_root).len().max(1), own.len().max(1))?;
+        let Some(matches) = delegate::within(entries(of_root), own) else {
+            return Ok(());
         };
         let parts: Vec<&Node> = std::iter::once(of_root)
             .chain(leaf.map(|(leaf, _)| leaf))
             .collect();
-        for entry in matches {
-            all.push(Route {
-                name: envoys_name(&parts, &entry),
-                hosts: hosts.clone(),
-                conditions: conditions(&entry, &gateways),
-                action: match leaf {
-                    Some((leaf, by)) => merged(of_root, leaf, namespace(by.root)),
-                    None => action(of_root, &source.namespace),
-                },
-                at: Spot::new(number, file, of_root),
-                delegate: leaf.map(|(leaf, by)| {
-                    let at = Spot::new(by.number, by.file, leaf);
-                    (self::source(by.root), at)
-                }),
-                source: source.clone(),
-            });
-        }
+        all.routes.extend(matches.into_iter().map(|entry| Route {
+            name: envoys_name(&parts, &entry),
+            hosts: Rc::clone(&hosts),
+            conditions: conditions(&entry, &gateways),
+            action: match leaf {
+                Some((leaf, by)) => merged(of_root, leaf, namespace(by.root)),
+                None => action(of_root, &source.namespace),
+            },
+            at: Spot::new(number, file, of_root),
+            delegate: leaf.map(|(leaf, by)| {
+                let at = Spot::new(by.number, by.file, leaf);
+                (Rc::clone(&by.source), at)
+            }),
+            source: Rc::clone(&source),
+        }));
+        Ok(())
     };
     for route in http(root) {
-        match delegate::find(delegates, root, route) {
+        match delegates.find(root, route) {
             Some(by) if delegate::is_exported(root, by.root) => {
                 for leaf in http(by.root) {
-                    add(route, Some((leaf, &by)));
+                    add(route, Some((leaf, by)))?;
                 }
             }
             // Istio leaves the route out.
             Some(_) => {}
-            None => add(route, None),
+            None => add(route, None)?,
         }
     }
-    all
+    Ok(())
 }
 
 fn http(root: &Node) -> impl Iterator<Item = &Node> {
@@ -69,12 +71,13 @@ fn http(root: &Node) -> impl Iterator<Item = &Node> {
     http.unwrap_or_default().iter().map(|route| &**route)
 }
 
-fn entries(route: &Node) -> &[std::rc::Rc<Node>] {
+fn entries(route: &Node) -> &[Rc<Node>] {
     let list = route.at(&["match"]).map(Node::items);
     list.unwrap_or_default()
 }
 
-fn source(root: &Node) -> Source {
+/// Returns what a `VirtualService` is called.
+pub(super) fn source(root: &Node) -> Source {
     Source {
         kind: "VirtualService",
         name: root
@@ -168,7 +171,7 @@ fn merged(root: &Node, leaf: &Node, namespace: &str) -> Action {
 
 /// Returns the conditions of these entries of `match` together. `gateways` are those of
 /// the object.
-fn conditions(entries: &[&Node], gateways: &[String]) -> Vec<Condition> {
+fn conditions(entries: &[&Node], gateways: &Rc<Vec<String>>) -> Vec<Condition> {
     let behind = |at: usize| entries.get(at + 1).copied();
     let entries = entries.iter().enumerate();
     let mut all: Vec<Condition> = entries
@@ -178,7 +181,7 @@ fn conditions(entries: &[&Node], gateways: &[String]) -> Vec<Condition> {
     if all.iter().any(|each| matches!(each, Condition::Gateway(_))) {
         all.retain(|each| !each.is_of_caller());
     }
-    all.push(Condition::Gateway(gateways.to_vec()));
+    all.push(Condition::Gateway(Rc::clone(gateways)));
     all
 }
 
@@ -217,7 +220,7 @@ fn of_entry(entry: &Node, behind: Option<&Node>) -> Vec<Condition> {
             }
             "gateways" => {
                 let names = list(entry, key);
-                all.extend((!names.is_empty()).then_some(Condition::Gateway(names)));
+                all.extend((!names.is_empty()).then(|| Condition::Gateway(names.into())));
             }
             "port" => all.extend(value.number().map(Condition::Port)),
             "sourceNamespace" => {

@@ -63,7 +63,7 @@ pub fn run(args: &SimulateArgs) -> Result<End, String> {
         }
         files.push(file);
         // With the files before, for a route in one may be handed over to another.
-        let routes = Routes::of(&files);
+        let routes = Routes::of(&files).map_err(|error| format!("{name}: {error}"))?;
         let number = files.len() - 1;
         let found = states::of(&routes, number);
         let hands_over =
