@@ -3,6 +3,7 @@
 mod ask;
 mod curl;
 mod envoy;
+mod found;
 mod proxy;
 mod steps;
 mod tally;
