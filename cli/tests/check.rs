@@ -375,6 +375,26 @@ fn many_documents_are_read_in_bounded_memory() {
     );
 }
 
+/// Each of many delegates to one that has many routes.
+#[cfg(target_os = "linux")]
+#[test]
+fn routes_that_multiply_are_looked_at_once() {
+    let mut many = String::new();
+    for n in 0..3000 {
+        let spec = "spec: {hosts: [a], http: [{name: bluegreen, delegate: {name: to}}]}";
+        let head = format!("kind: VirtualService\nmetadata: {{name: v{n}, namespace: shop}}");
+        writeln!(many, "{head}\n{spec}\n---").expect("text");
+    }
+    let routes = "{route: [{destination: {host: a}}]}, ".repeat(3000);
+    let head = "kind: VirtualService\nmetadata: {name: to, namespace: shop}";
+    writeln!(many, "{head}\nspec: {{http: [{routes}]}}").expect("text");
+    fs::write(folder().join("multiply.yaml"), many).expect("a file");
+    let script = "ulimit -v 400000; bluegreen check multiply.yaml | tail -n 1";
+    let (text, error, code) = run(script);
+    assert_eq!((error.as_str(), code), ("", 0));
+    assert_eq!(text, "3000 errors in 3001 objects of 1 file\n");
+}
+
 /// No text makes the command stop: bytes of what the project ships and of the table are
 /// changed, doubled and left out, four thousand times.
 #[test]

@@ -11,6 +11,7 @@ mod virtual_service;
 pub use condition::Condition;
 pub use facts::{Facts, Side, Told};
 pub use route::{Action, Destination, Route, Routes, Source, Spot, pick, sum};
+pub(crate) use virtual_service::joined;
 
 /// Header fields in order. Names are in lower case.
 pub type Headers = Vec<(String, Vec<u8>)>;

@@ -119,13 +119,15 @@ pub(super) fn flag(node: &Node, key: &str) -> bool {
     matches!(flag, Some(Kind::Bool(true)))
 }
 
+/// Returns the name that Istio makes of one and of those of what it delegates to.
+pub(crate) fn joined<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names = names.into_iter().filter(|name| !name.is_empty());
+    names.collect::<Vec<_>>().join("-")
+}
+
 /// Returns the name that Istio gives to a route of these parts and entries of `match`.
 fn envoys_name(parts: &[&Node], entries: &[&Node]) -> String {
-    let joined = |nodes: &[&Node]| {
-        let names = nodes.iter().map(|node| text(node, "name"));
-        let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
-        names.join("-")
-    };
+    let joined = |nodes: &[&Node]| joined(nodes.iter().map(|node| text(node, "name")));
     match (joined(parts), joined(entries)) {
         (name, of_match) if of_match.is_empty() => name,
         (name, of_match) => format!("{name}.{of_match}"),
