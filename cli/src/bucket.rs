@@ -1,5 +1,6 @@
 //! `bluegreen bucket`: the buckets of users on a host.
 
+use crate::mesh::Side;
 use crate::{End, plugin, screen};
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::decision::{self, Caller};
@@ -34,10 +35,11 @@ pub struct BucketArgs {
 pub fn run(args: &BucketArgs) -> Result<End, String> {
     let config = plugin::read(args.config.as_deref())?.config;
     let host = of_authority(args.host.as_bytes());
-    let names = ServiceNames::of_node(plugin::node(args.caller.as_deref()).as_bytes());
-    let caller = match &args.caller {
-        Some(_) => Caller::Workload(names.as_ref()),
-        None => Caller::Stranger,
+    let side = args.caller.clone().map(Side::Caller).unwrap_or_default();
+    let names = ServiceNames::of_node(plugin::node(&side).as_bytes());
+    let caller = match side {
+        Side::Gateway => Caller::Stranger,
+        _ => Caller::Workload(names.as_ref()),
     };
     let settings = config.settings(config.rollouts.find(|| &host, || Some(b"/")));
     let salt = decision::salt(settings, caller, &host);

@@ -1,9 +1,11 @@
 //! The configuration of the filter, out of a plugin's manifest or by itself.
 
 use crate::files::File;
+use crate::mesh::Side;
 use crate::yaml::Node;
 use bluegreen::core::config::{self, Config};
 use bluegreen::core::role::{Role, Setting};
+use serde_json::json;
 
 /// A configuration, and what only its text knows.
 #[derive(Debug)]
@@ -27,8 +29,17 @@ pub(crate) fn wasm(root: &Node) -> Option<&Node> {
 /// Reads the configuration of a file: of its plugin for gateways and callers, or the file
 /// is one. Without a file it is what the shipped plugin says.
 pub(crate) fn read(file: Option<&str>) -> Result<Plugin, String> {
+    read_at(file, &Side::Gateway)
+}
+
+/// The same, where the shipped plugin is the one for a side of the mesh.
+pub(crate) fn read_at(file: Option<&str>, side: &Side) -> Result<Plugin, String> {
     let Some(name) = file else {
-        return parsed("the default", "{\"role\": \"outbound\"}", None);
+        let shipped = match side {
+            Side::Gateway | Side::Caller(_) => json!({"role": "outbound"}),
+            Side::Waypoint { .. } => json!({"role": "outbound", "routes": "named"}),
+        };
+        return parsed("the default", &shipped.to_string(), None);
     };
     let file = File::read(name)?;
     if let Some(error) = file.errors.first() {
@@ -52,31 +63,40 @@ pub(crate) fn read(file: Option<&str>) -> Result<Plugin, String> {
     }
 }
 
-/// Reads the configuration of the plugin that runs in a cluster at gateways, or at the
-/// sidecar of a caller in this namespace: the nearest one.
-pub(crate) fn live(
-    files: &[File],
-    istio_namespace: &str,
-    caller: Option<&str>,
-) -> Result<Plugin, String> {
+/// Reads the configuration of the plugin that runs in a cluster on a side of the mesh: the
+/// nearest one.
+pub(crate) fn live(files: &[File], istio_namespace: &str, side: &Side) -> Result<Plugin, String> {
     let text = |root: &Node, key| root.text_at(&["metadata", key]).map(str::to_owned);
     let of = |namespace: &str| {
         let mut roots = crate::cluster::roots(files);
         roots.find_map(|root| {
             let node = wasm(root)?.at(&["pluginConfig"]);
             let is_there = text(root, "namespace").as_deref() == Some(namespace);
-            let is_it = is_there && crate::check::runs_filter(root) && !has_role_server(node);
+            let is_it = is_there && crate::check::runs_filter(root) && is_for(side, node);
             is_it.then(|| (text(root, "name").unwrap_or_default(), node))
         })
     };
-    let found = caller.and_then(of).or_else(|| of(istio_namespace));
+    let near = match side {
+        Side::Gateway => None,
+        Side::Caller(namespace) | Side::Waypoint { namespace, .. } => Some(&**namespace),
+    };
+    let found = near.and_then(of).or_else(|| of(istio_namespace));
     let (name, node) = found.ok_or_else(|| {
         format!(
-            "there is no plugin in {istio_namespace}: hand over one with -c FILE, or name the \
-             root namespace with --istio-namespace"
+            "there is no plugin in {}: hand over one with -c FILE, or name the root namespace \
+             with --istio-namespace",
+            near.unwrap_or(istio_namespace)
         )
     })?;
     of_node(&format!("the plugin {name}"), node)
+}
+
+/// Returns whether a configuration is for a side of the mesh: waypoints have routes that are
+/// named.
+fn is_for(side: &Side, config: Option<&Node>) -> bool {
+    let routes = config.and_then(|config| config.text_at(&["routes"]));
+    let is_named = routes == Some("named");
+    !has_role_server(config) && is_named == matches!(side, Side::Waypoint { .. })
 }
 
 fn has_role_server(config: Option<&Node>) -> bool {
@@ -104,13 +124,16 @@ fn parsed(name: &str, json: &str, node: Option<&Node>) -> Result<Plugin, String>
     })
 }
 
-/// Returns the node id that stands for a proxy: a gateway, or the sidecar of a caller in
-/// this namespace.
-pub(crate) fn node(caller: Option<&str>) -> String {
-    caller.map_or_else(
-        || "router~".to_owned(),
-        |namespace| format!("sidecar~0.0.0.0~caller.{namespace}~{namespace}.svc.cluster.local"),
-    )
+/// Returns the node id that stands for a proxy on a side of the mesh.
+pub(crate) fn node(side: &Side) -> String {
+    let id = |kind: &str, namespace: &str| {
+        format!("{kind}~0.0.0.0~proxy.{namespace}~{namespace}.svc.cluster.local")
+    };
+    match side {
+        Side::Gateway => "router~".to_owned(),
+        Side::Caller(namespace) => id("sidecar", namespace),
+        Side::Waypoint { namespace, .. } => id("waypoint", namespace),
+    }
 }
 
 /// Returns whether a configuration is the servers'.

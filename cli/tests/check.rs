@@ -169,11 +169,70 @@ fn each_format_has_file_line_and_column() {
         .map(|rule| rule["id"].as_str().expect("a name").to_owned())
         .collect();
     assert_eq!(ids, rules());
-    let region = &run["results"][0]["locations"][0]["physicalLocation"]["region"];
+    let place = &run["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "a%2Cb%3A%20c.yaml");
+    let region = &place["region"];
     assert_eq!(
         (&region["startLine"], &region["startColumn"]),
         (&6.into(), &5.into())
     );
+}
+
+/// What is wrong with SARIF by the schema of OASIS (sarif/NOTICE says whence it comes).
+fn faults(schema: &jsonschema::Validator, sarif: &Value) -> Vec<String> {
+    let errors = schema.iter_errors(sarif);
+    errors
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
+}
+
+#[test]
+fn sarif_is_as_its_schema_says_for_each_rule() {
+    let schema: Value =
+        serde_json::from_str(include_str!("sarif/sarif-schema-2.1.0.json")).expect("JSON");
+    // It says draft 4, to which addresses that are relative have no format.
+    let schema = jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft7)
+        .should_validate_formats(true)
+        .build(&schema)
+        .expect("a schema");
+    let mut wrong = serde_json::json!({"version": "2.1.0", "runs": [{"tool": {"driver": {}}}]});
+    assert_eq!(faults(&schema, &wrong).len(), 1, "a driver has a name");
+    wrong["$schema"] = "no address".into();
+    assert_eq!(
+        faults(&schema, &wrong).len(),
+        2,
+        "and a schema has an address"
+    );
+    // Names of files that are no addresses as they stand.
+    let names = ["sarif.yaml", "ü b:c#d?e%f [g].yaml"];
+    let mut count = 0;
+    for row in rows() {
+        fs::write(
+            folder().join("sarif-before.yaml"),
+            row.before.unwrap_or_default(),
+        )
+        .expect("a file");
+        for name in names {
+            fs::write(folder().join(name), &row.bad).expect("a file");
+            let (text, error, _) = run(&format!(
+                "bluegreen check --format sarif --before sarif-before.yaml '{name}'"
+            ));
+            let sarif: Value = serde_json::from_str(&text).expect("JSON");
+            assert_eq!(error, "");
+            assert_eq!(
+                faults(&schema, &sarif),
+                Vec::<String>::new(),
+                "{}",
+                row.rule
+            );
+            count += sarif["runs"][0]["results"]
+                .as_array()
+                .expect("a list")
+                .len();
+        }
+    }
+    assert!(count >= names.len() * rules().len(), "{count}");
 }
 
 #[test]
@@ -314,6 +373,26 @@ fn many_documents_are_read_in_bounded_memory() {
         code == 1 && text.contains("more than 1000000 values"),
         "{text}{error}"
     );
+}
+
+/// Each of many delegates to one that has many routes.
+#[cfg(target_os = "linux")]
+#[test]
+fn routes_that_multiply_are_looked_at_once() {
+    let mut many = String::new();
+    for n in 0..3000 {
+        let spec = "spec: {hosts: [a], http: [{name: bluegreen, delegate: {name: to}}]}";
+        let head = format!("kind: VirtualService\nmetadata: {{name: v{n}, namespace: shop}}");
+        writeln!(many, "{head}\n{spec}\n---").expect("text");
+    }
+    let routes = "{route: [{destination: {host: a}}]}, ".repeat(3000);
+    let head = "kind: VirtualService\nmetadata: {name: to, namespace: shop}";
+    writeln!(many, "{head}\nspec: {{http: [{routes}]}}").expect("text");
+    fs::write(folder().join("multiply.yaml"), many).expect("a file");
+    let script = "ulimit -v 400000; bluegreen check multiply.yaml | tail -n 1";
+    let (text, error, code) = run(script);
+    assert_eq!((error.as_str(), code), ("", 0));
+    assert_eq!(text, "3000 errors in 3001 objects of 1 file\n");
 }
 
 /// No text makes the command stop: bytes of what the project ships and of the table are

@@ -51,7 +51,7 @@ fn run(folder: &Path, block: &str) -> String {
 /// are at least.
 const PAGES: [(&str, &str, usize); 2] = [
     ("docs/cli.md", ".", 10),
-    ("examples/blue-green/README.md", "examples/blue-green", 2),
+    ("examples/blue-green/README.md", "examples/blue-green", 7),
 ];
 
 #[test]

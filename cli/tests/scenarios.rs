@@ -1,7 +1,8 @@
 //! The table of scenarios, which the core, the module and real Envoys are held to: what
 //! `explain` says of a request is what a row says, and with that what Envoy does.
 //!
-//! Each row becomes the files and the request that a person would hand over. Each is a
+//! Each row becomes the files and the request that a person would hand over; where these are
+//! a VirtualService, also with its weighted route in another one, by `delegate`. Each is a
 //! trial of its own: `cargo test --test scenarios -- 'a returning user'`.
 
 #[allow(dead_code, reason = "the filter's own tests use the rest")]
@@ -12,9 +13,10 @@ mod table;
 mod signing;
 
 use bluegreen::core::config;
+use bluegreen::core::role::{Placement, Role};
 use bluegreen_cli::explain::{Marks, Place, Proxy};
 use bluegreen_cli::files::File;
-use bluegreen_cli::mesh::Routes;
+use bluegreen_cli::mesh::{Facts, Routes, Side, full_host};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -30,21 +32,30 @@ fn main() -> ExitCode {
 }
 
 fn judge(row: &Row) -> Result<(), Failed> {
-    let outcome = play(row);
-    let differences = row.differences(&outcome);
-    if differences.is_empty() {
-        Ok(())
-    } else {
-        Err(differences.into())
+    for form in [Form::Whole, Form::Delegated] {
+        let outcome = play(row, form);
+        let differences = row.differences(&outcome);
+        if !differences.is_empty() {
+            return Err(format!("{form:?}: {differences}").into());
+        }
     }
+    Ok(())
+}
+
+/// How a VirtualService is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Whole,
+    /// Another one without hosts has the weighted route, without a name.
+    Delegated,
 }
 
 /// Sends the row's request through its proxies, and the response back.
-fn play(row: &Row) -> Outcome {
+fn play(row: &Row, form: Form) -> Outcome {
     let mut outcome = Outcome::default();
     let mut sent = row.request();
     let front = row.front();
-    let of_front = front.as_ref().map(|hop| routes(row, hop));
+    let of_front = front.as_ref().map(|hop| routes(row, hop, form));
     let mut in_front = front.as_ref().zip(of_front.as_ref()).map(|(hop, routes)| {
         let mut proxy = proxy(hop, routes);
         let request = proxy.request(sent.clone(), RANDOM);
@@ -53,7 +64,7 @@ fn play(row: &Row) -> Outcome {
         (proxy, request)
     });
     let own = row.own();
-    let of_own = routes(row, &own);
+    let of_own = routes(row, &own, form);
     let mut proxy = proxy(&own, &of_own);
     let request = proxy.request(sent, RANDOM);
     outcome.upstream.clone_from(&request.upstream);
@@ -75,9 +86,17 @@ const RANDOM: u64 = 0x5eed_0000_1111_2222;
 fn proxy<'r>(hop: &Hop, routes: &'r Routes) -> Proxy<'r> {
     let config = config::parse(hop.config.to_string().as_bytes()).expect("it is good");
     let label = hop.proxy.labels.get(&*config.mesh.tag.label);
+    let inbound = hop.proxy.direction == Direction::Inbound;
     let place = Place {
         node: hop.proxy.node.clone(),
-        inbound: hop.proxy.direction == Direction::Inbound,
+        facts: Facts {
+            side: side(
+                hop,
+                Placement::of(config.role, hop.proxy.node.as_bytes()).role(|| inbound),
+            ),
+            ..Facts::default()
+        },
+        inbound,
         label: label.map(|label| label.clone().into_bytes()),
         marks: match hop.route {
             RouteKind::NoMetadata => Marks::WithoutSource,
@@ -87,6 +106,26 @@ fn proxy<'r>(hop: &Hop, routes: &'r Routes) -> Proxy<'r> {
         now: Some(signing::NOW),
     };
     Proxy::new(config, routes, place)
+}
+
+/// On which side of the mesh a proxy is that plays this part, whatever its node. A client
+/// whose routes are HTTPRoutes is a waypoint: the rows ask for a host that is no Service's.
+fn side(hop: &Hop, role: Role) -> Side {
+    let [service, namespace] = hop.virtual_service;
+    let node = &hop.proxy.node;
+    let is_client = role == Role::Client;
+    if node.starts_with("waypoint~") || is_client && hop.route == RouteKind::Named {
+        return Side::Waypoint {
+            service: full_host(service, namespace),
+            namespace: namespace.to_owned(),
+        };
+    }
+    if node.starts_with("sidecar~") || is_client {
+        let of_node = node.split('~').nth(3).unwrap_or_default();
+        let own = of_node.split('.').next().unwrap_or_default();
+        return Side::Caller(own.to_owned());
+    }
+    Side::Gateway
 }
 
 /// What the row's upstream answers; `None`: nobody does.
@@ -105,19 +144,19 @@ fn answer(row: &Row, version: Option<&str>) -> Option<Headers> {
 // -- The files ------------------------------------------------------------------------
 
 /// The routes of a hop, as people write them.
-fn routes(row: &Row, hop: &Hop) -> Routes {
+fn routes(row: &Row, hop: &Hop, form: Form) -> Routes {
     let all = match hop.route {
         // No HTTPRoute answers 200 by itself.
         RouteKind::Named if row.served != Served::Local => {
             vec![weighted_rule(row, hop), version_rules(row, hop)]
         }
-        _ => vec![virtual_service(row, hop)],
+        _ => virtual_service(row, hop, form),
     };
     let text: Vec<String> = all.iter().map(Value::to_string).collect();
     let text = text.join("\n---\n");
     let file = File::of_text("routes.yaml", text);
     assert_eq!(file.errors, []);
-    Routes::of(&[file])
+    Routes::of(&[file]).expect("few")
 }
 
 fn is_dead(row: &Row, version: &str) -> bool {
@@ -152,7 +191,7 @@ fn destination(row: &Row, hop: &Hop, version: &str) -> Value {
     }
 }
 
-fn virtual_service(row: &Row, hop: &Hop) -> Value {
+fn virtual_service(row: &Row, hop: &Hop, form: Form) -> Vec<Value> {
     let [name, namespace] = hop.virtual_service;
     let header = config::parse(hop.config.to_string().as_bytes()).expect("it is good");
     let mut http = Vec::new();
@@ -192,12 +231,24 @@ fn virtual_service(row: &Row, hop: &Hop) -> Value {
             {"destination": destination(row, hop, "green"), "weight": green},
         ]}));
     }
-    json!({
-        "apiVersion": "networking.istio.io/v1",
-        "kind": "VirtualService",
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"hosts": ["*"], "gateways": ["shop", "mesh"], "http": http},
-    })
+    let object = |name: &str, spec: Value| {
+        json!({
+            "apiVersion": "networking.istio.io/v1",
+            "kind": "VirtualService",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        })
+    };
+    let mut all = Vec::new();
+    if form == Form::Delegated {
+        let mut weighted = http.pop().expect("the weighted route");
+        let name_of_route = weighted["name"].take();
+        http.push(json!({"name": name_of_route, "delegate": {"name": "weights"}}));
+        all.push(object("weights", json!({"http": [weighted]})));
+    }
+    let spec = json!({"hosts": ["*"], "gateways": ["shop", "mesh"], "http": http});
+    all.push(object(name, spec));
+    all
 }
 
 fn backend(row: &Row, version: &str, weight: u64) -> Value {
@@ -214,7 +265,13 @@ fn http_route(name: &str, rules: &[Value]) -> Value {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": name, "namespace": "shop"},
-        "spec": {"rules": rules},
+        "spec": {
+            "parentRefs": [
+                {"name": "shop"},
+                {"group": "", "kind": "Service", "name": "shop"},
+            ],
+            "rules": rules,
+        },
     })
 }
 

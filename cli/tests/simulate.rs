@@ -125,6 +125,45 @@ fn moves_for_nothing_are_warned_of() {
     }
 }
 
+/// As Flagger has it: the one says the name and the host, the other the weights.
+#[test]
+fn the_weights_of_a_delegate_are_those_of_the_route_that_hands_over() {
+    let users = "kind: VirtualService\nmetadata: {name: users, namespace: shop}\nspec:\n  \
+        hosts: [shop.example]\n  http:\n  - {name: bluegreen, delegate: {name: shop}}\n";
+    fs::write(folder().join("users.yaml"), users).expect("a file");
+    for (name, green) in [("begin", 0), ("end", 40)] {
+        let weights = route(&[("blue", 100 - green), ("green", green)]);
+        let weights = weights
+            .replace("  hosts: [shop.example]\n", "")
+            .replace("- name: bluegreen\n    route", "- route");
+        fs::write(folder().join(format!("{name}.yaml")), weights).expect("a file");
+    }
+    let whole = route(&[("blue", 100), ("green", 0)]).replace("name: shop,", "name: users,");
+    fs::write(folder().join("whole.yaml"), whole).expect("a file");
+    let (expected, _) = simulate("-r whole.yaml --to 40 --users 1000");
+    let (json, code) = simulate("-r users.yaml -r begin.yaml -r end.yaml --users 1000");
+    assert_eq!((&json, code), (&expected, 0));
+    let script = "cat users.yaml; echo ---; cat begin.yaml";
+    let (json, _) = simulate(&format!("-r <({script}) -r end.yaml --users 1000"));
+    assert_eq!(json, expected);
+    for arguments in ["-r end.yaml", "-r users.yaml"] {
+        let script = format!("bluegreen simulate {arguments}");
+        let output = bash(&folder(), &script).output().expect("bash");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(error.contains("hand over both objects"), "{error}");
+    }
+}
+
+#[test]
+fn the_names_of_a_service_are_one_host() {
+    let [short, full] = ["stock", "stock.shop.svc.cluster.local"].map(|host| {
+        let text = route(&[("blue", 1), ("green", 1)]).replace("shop.example", host);
+        fs::write(folder().join(format!("{host}.yaml")), text).expect("a file");
+        simulate(&format!("-r {host}.yaml --users 1000")).0[0]["steps"].clone()
+    });
+    assert_eq!(short, full);
+}
+
 #[test]
 fn wrong_arguments_say_what_to_write() {
     fs::write(

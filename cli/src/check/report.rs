@@ -252,7 +252,7 @@ fn sarif(files: &[File], findings: &[Finding]) -> Value {
     let location = |place: &Place| {
         let region = region(files, place);
         json!({"physicalLocation": {
-            "artifactLocation": {"uri": region.file},
+            "artifactLocation": {"uri": address(&region.file)},
             "region": {
                 "startLine": region.line,
                 "startColumn": region.column,
@@ -294,6 +294,22 @@ fn sarif(files: &[File], findings: &[Finding]) -> Value {
             "results": results.collect::<Vec<_>>(),
         }],
     })
+}
+
+/// Returns the address of a file relative to the one of its folder (RFC 3986, 4.2).
+fn address(name: &str) -> String {
+    let mut address = String::new();
+    for byte in name.bytes() {
+        match char::from(byte) {
+            plain @ ('a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '.' | '_' | '~' | '/') => {
+                address.push(plain);
+            }
+            _ => {
+                let _ = write!(address, "%{byte:02X}");
+            }
+        }
+    }
+    address
 }
 
 /// Returns workflow commands of GitHub's, a line each.

@@ -12,6 +12,7 @@ mod tests;
 pub mod versions;
 
 use crate::cluster::{Cluster, ClusterArgs};
+use crate::mesh::Routes;
 use crate::{End, check, screen};
 use clap::{Args, ValueEnum};
 use fault::KINDS;
@@ -80,14 +81,16 @@ pub fn run(args: &DoctorArgs) -> Result<End, String> {
     let root = &args.cluster.istio_namespace;
     let survey = || survey::survey(&cluster, root, args.namespace.as_deref(), false);
     let mut mesh = survey()?;
-    let mut found = diagnose::diagnose(&mesh);
+    let mut routes = Routes::of(&mesh.files)?;
+    let mut found = diagnose::diagnose(&mesh, &routes);
     if !found.faults.is_empty() {
         std::thread::sleep(MOMENT);
         mesh = survey()?;
-        found = diagnose::diagnose(&mesh);
+        routes = Routes::of(&mesh.files)?;
+        found = diagnose::diagnose(&mesh, &routes);
     }
     let served = match args.ask {
-        Some(users) => served::ask(&cluster, &mesh, users.into())?,
+        Some(users) => served::ask(&cluster, &mesh, &routes, users.into())?,
         None => Vec::new(),
     };
     found

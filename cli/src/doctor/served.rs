@@ -6,7 +6,7 @@ use super::mesh::Mesh;
 use super::proxy::{Kind, Pod, Proxy as Dump};
 use crate::cluster::{Cluster, Tunnel};
 use crate::explain::{Place, Proxy};
-use crate::mesh::{Action, Condition, Headers, Route, Routes};
+use crate::mesh::{Action, Condition, Headers, Route, Routes, Source};
 use bluegreen::core::config::{Config, IdentityCookie};
 
 /// What was served on a route.
@@ -54,8 +54,12 @@ impl Served {
 }
 
 /// Asks each gateway for each host with a weighted route, once for each of so many users.
-pub(super) fn ask(cluster: &Cluster, mesh: &Mesh, users: usize) -> Result<Vec<Served>, String> {
-    let routes = Routes::of(&mesh.files);
+pub(super) fn ask(
+    cluster: &Cluster,
+    mesh: &Mesh,
+    routes: &Routes,
+    users: usize,
+) -> Result<Vec<Served>, String> {
     let mut all = Vec::new();
     for (pod, dump) in &mesh.proxies {
         let (Kind::Gateway, Ok(dump)) = (pod.kind, dump) else {
@@ -89,7 +93,7 @@ pub(super) fn ask(cluster: &Cluster, mesh: &Mesh, users: usize) -> Result<Vec<Se
             };
             let config = bluegreen::core::config::parse(mine.json.as_bytes());
             let Ok(config) = config else { continue };
-            let served = of_host(cluster, pod, dump, &routes, config, (&host, *port), users)?;
+            let served = of_host(cluster, pod, dump, routes, config, (&host, *port), users)?;
             all.extend(served);
         }
     }
@@ -116,8 +120,14 @@ fn of_host(
     };
     let tag = config.mesh.tag.header.to_string();
     let mut proxy = Proxy::new(config, routes, place);
-    let mut all = Vec::new();
+    let mut all: Vec<Served> = Vec::new();
+    let mut names: Vec<(&Source, &str)> = Vec::new();
     for route in weighted {
+        // One that has several entries of `match` is asked for by the first that is met.
+        let name = (&*route.source, &*route.name);
+        if names.contains(&name) {
+            continue;
+        }
         let (Action::Destinations(destinations), Some(path)) = (&route.action, path(route)) else {
             continue;
         };
@@ -155,6 +165,7 @@ fn of_host(
             Ok::<_, String>(())
         })?;
         all.push(served);
+        names.push(name);
     }
     Ok(all)
 }
@@ -182,19 +193,16 @@ async fn version(
 /// Returns a path that a route takes, with nothing else asked of the request; `None`:
 /// there is none.
 fn path(route: &Route) -> Option<String> {
-    let mut lists = route.matches.iter();
-    lists.find_map(|all| {
-        let mut path = "/".to_owned();
-        for condition in all {
-            match condition {
-                Condition::Path(text, _) => text.example()?.clone_into(&mut path),
-                Condition::Below(prefix) => path.clone_from(prefix),
-                Condition::Gateway(_) => {}
-                _ => return None,
-            }
+    let mut path = "/".to_owned();
+    for condition in &route.conditions {
+        match condition {
+            Condition::Path(text, _) => text.example()?.clone_into(&mut path),
+            Condition::Below(prefix) => path.clone_from(prefix),
+            Condition::Gateway(_) => {}
+            _ => return None,
         }
-        Some(path)
-    })
+    }
+    Some(path)
 }
 
 /// Returns the identity of a user, as the filter makes them.

@@ -1,12 +1,13 @@
 //! Each fault on a mesh that is well: the files of the project, and what a gateway of a
 //! cluster said with them (tests/doctor/gateway.json, cut to what is read).
 
-use super::diagnose::{Diagnosis, Mark, diagnose};
+use super::diagnose::{Diagnosis, Mark};
 use super::fault::{Column, KINDS};
 use super::mesh::{Mesh, Refused};
 use super::proxy::{Kind, Loaded, Pod, Proxy};
 use super::{report, served, survey, versions};
 use crate::files::File;
+use crate::mesh::Routes;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,6 +58,12 @@ fn recorded() -> Proxy {
     let said: Value = serde_json::from_str(text).expect("JSON");
     let of = |key: &str| said[key].to_string().into_bytes();
     Proxy::read(&of("server_info"), &of("config_dump"), &of("stats")).expect("Envoy's words")
+}
+
+/// What is found in a mesh.
+fn diagnose(mesh: &Mesh) -> Diagnosis {
+    let routes = Routes::of(&mesh.files).expect("few");
+    super::diagnose::diagnose(mesh, &routes)
 }
 
 /// The faults of a mesh, by name, without notes.

@@ -1,7 +1,7 @@
 //! A request as curl's arguments say it, so that one word makes the one of the other.
 
 use crate::cluster::ClusterArgs;
-use crate::mesh::Headers;
+use crate::mesh::{Facts, Headers, Side, Told, full_host};
 use clap::Args;
 
 /// The arguments of `explain`.
@@ -25,6 +25,15 @@ pub struct ExplainArgs {
     /// The request is a workload's of this namespace: its sidecar decides
     #[arg(long, value_name = "NAMESPACE")]
     pub caller: Option<String>,
+    /// The request comes to this Service: its waypoint decides
+    #[arg(long, value_name = "SERVICE.NAMESPACE", conflicts_with = "caller")]
+    pub waypoint: Option<String>,
+    /// A label of the caller's pod, for sourceLabels
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    pub caller_label: Vec<(String, String)>,
+    /// A claim of the request's token; one without a value is not in it
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub claim: Vec<(String, String)>,
     /// A header of the application's answer; `none`: nobody answers
     #[arg(long, value_name = "HEADER")]
     pub answer: Vec<String>,
@@ -158,6 +167,52 @@ pub(super) fn request(args: &ExplainArgs) -> Result<Headers, String> {
         headers.push(("user-agent".to_owned(), name.clone().into_bytes()));
     }
     Ok(headers)
+}
+
+/// Returns where the request is routed, and what is said of it.
+///
+/// # Errors
+/// When the address or the Service is none.
+pub(super) fn facts(args: &ExplainArgs) -> Result<Facts, String> {
+    let side = match (&args.waypoint, &args.caller) {
+        (Some(name), _) => waypoint(name)?,
+        (None, Some(namespace)) => Side::Caller(namespace.clone()),
+        (None, None) => Side::Gateway,
+    };
+    let (scheme, authority, _) = parts(&args.url)?;
+    // The colons of an IPv6 address stand in brackets.
+    let port = authority.rsplit_once(':').map(|(_, port)| port.parse());
+    let default = if scheme == "https" { 443 } else { 80 };
+    Ok(Facts {
+        side,
+        told: Told {
+            port: Some(port.and_then(Result::ok).unwrap_or(default)),
+            labels: args.caller_label.clone(),
+            claims: args.claim.clone(),
+        },
+    })
+}
+
+fn waypoint(name: &str) -> Result<Side, String> {
+    let mut labels = name.split('.');
+    match (labels.next(), labels.next()) {
+        (Some(service), Some(namespace)) if !service.is_empty() && !namespace.is_empty() => {
+            Ok(Side::Waypoint {
+                service: full_host(service, namespace),
+                namespace: namespace.to_owned(),
+            })
+        }
+        _ => Err(format!(
+            "--waypoint {name}: is not SERVICE.NAMESPACE, as in shop.shop"
+        )),
+    }
+}
+
+/// Returns what stands before and behind the first `=`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=');
+    let (key, value) = pair.ok_or("there is no = between name and value")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// Returns what the application answers; `None`: nobody does.

@@ -3,6 +3,7 @@
 mod ask;
 mod curl;
 mod envoy;
+mod found;
 mod proxy;
 mod steps;
 mod tally;
@@ -13,7 +14,7 @@ pub use proxy::{Marks, Place, Proxy, Request};
 
 use crate::cluster::Cluster;
 use crate::files::{self, File};
-use crate::mesh::{Headers, Routes};
+use crate::mesh::{Headers, Routes, Side};
 use crate::{End, plugin, screen};
 use steps::Steps;
 
@@ -26,6 +27,7 @@ const RANDOM: u64 = 0x00c0_ffee_00c0_ffee;
 /// When a file cannot be read, or the request cannot be sent.
 pub fn run(args: &ExplainArgs) -> Result<End, String> {
     files::one_input(args.routes.iter().chain(&args.config))?;
+    let facts = curl::facts(args)?;
     let live = if args.from_cluster {
         Cluster::new(&args.cluster)?.files(None)?
     } else {
@@ -33,9 +35,9 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
     };
     let plugin = match &args.config {
         None if args.from_cluster => {
-            plugin::live(&live, &args.cluster.istio_namespace, args.caller.as_deref())?
+            plugin::live(&live, &args.cluster.istio_namespace, &facts.side)?
         }
-        config => plugin::read(config.as_deref())?,
+        config => plugin::read_at(config.as_deref(), &facts.side)?,
     };
     let mut files = if args.routes.is_empty() {
         live
@@ -49,9 +51,12 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
         }
         files.push(file);
     }
-    let routes = Routes::of(&files);
+    let names = args.routes.join(", ");
+    let routes = Routes::of(&files).map_err(|error| match &*names {
+        "" => error.to_string(),
+        names => format!("{names}: {error}"),
+    })?;
     if routes.is_empty() {
-        let names = args.routes.join(", ");
         return Err(match &*names {
             "" if args.from_cluster => {
                 "no VirtualService and no HTTPRoute with routes in the cluster".to_owned()
@@ -59,12 +64,19 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
             "" => "no routes: hand over the VirtualService with -r FILE, or take what is in the \
                    cluster with --from-cluster"
                 .to_owned(),
-            names => format!("{names}: no VirtualService and no HTTPRoute with routes"),
+            names => format!(
+                "{names}: no VirtualService with hosts and routes, and no HTTPRoute with \
+                 parentRefs and rules"
+            ),
         });
     }
     let request = curl::request(args)?;
+    let is_waypoint = matches!(facts.side, Side::Waypoint { .. });
     let place = Place {
-        node: plugin::node(args.caller.as_deref()),
+        node: plugin::node(&facts.side),
+        // No EnvoyFilter reaches a waypoint's routes.
+        marks: if is_waypoint { Marks::None } else { Marks::All },
+        facts,
         ..Place::default()
     };
     let names = plugin.rollouts;

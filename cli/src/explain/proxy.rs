@@ -2,7 +2,7 @@
 
 use super::envoy::{Picked, Said, destination, is_weighted, picked, status, unanswered};
 use super::tally::Tally;
-use crate::mesh::{Action, Destination, Headers, Route, Routes, Side, values};
+use crate::mesh::{Action, Destination, Facts, Headers, Route, Routes, values};
 use crate::signatures::Machine;
 use bluegreen::core::baggage;
 use bluegreen::core::bucket::Bucket;
@@ -28,6 +28,8 @@ use std::collections::BTreeMap;
 pub struct Place {
     /// The proxy's node id, as Istio writes it; empty: a gateway's.
     pub node: String,
+    /// On which side of the mesh that is, and what is known of its requests.
+    pub facts: Facts,
     /// Whether the listener is a sidecar's inbound one.
     pub inbound: bool,
     /// The pod's label with its version, as the configuration names it.
@@ -55,8 +57,6 @@ pub struct Proxy<'r> {
     config: Config,
     routes: &'r Routes,
     place: Place,
-    /// On which side of the mesh it is.
-    pub side: Side,
     /// Which part the filter plays.
     pub role: Role,
     services: Option<ServiceNames>,
@@ -118,17 +118,8 @@ impl<'r> Proxy<'r> {
         let placement = Placement::of(config.role, node);
         let role = placement.role(|| place.inbound);
         let services = ServiceNames::of_node(node);
-        let namespace = place.node.split('~').nth(3).unwrap_or_default();
-        let namespace = namespace.split('.').next().unwrap_or_default();
-        let is_workload = place.node.starts_with("sidecar~") || role == Role::Client;
-        let side = if is_workload {
-            Side::Caller(namespace.to_owned())
-        } else {
-            Side::Gateway
-        };
         Self {
             own_version: place.label.as_deref().and_then(config::label_value),
-            side,
             role,
             services,
             routes,
@@ -142,27 +133,27 @@ impl<'r> Proxy<'r> {
         }
     }
 
+    /// Returns on which side of the mesh it is, and what is known of its requests.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.place.facts
+    }
+
     /// Returns its configuration.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Returns the hosts that there are routes for.
+    /// Returns the routes that it has, and others.
     #[must_use]
-    pub fn hosts(&self) -> Vec<&'r str> {
-        let mut hosts: Vec<&str> = Vec::new();
-        for host in self.routes.all().iter().flat_map(|route| &route.hosts) {
-            if !hosts.contains(&&**host) {
-                hosts.push(host);
-            }
-        }
-        hosts
+    pub fn routes(&self) -> &'r Routes {
+        self.routes
     }
 
     /// Returns what becomes of a request. `random` is what a new identity is made of.
     pub fn request(&mut self, request: Headers, random: u64) -> Request<'r> {
-        let found = self.routes.find(&request, &self.side);
+        let found = self.routes.find(&request, &self.place.facts);
         let mut new = Request {
             found,
             runs: self.runs(found),
@@ -181,7 +172,7 @@ impl<'r> Proxy<'r> {
             self.decide(&mut new, random);
         }
         // What the filter changed may lead to another route.
-        new.route = self.routes.find(&new.upstream, &self.side);
+        new.route = self.routes.find(&new.upstream, &self.place.facts);
         let buckets = values(&new.upstream, &self.config.bucket_header);
         let buckets: Vec<Vec<u8>> = buckets.map(<[u8]>::to_vec).collect();
         // With several Envoy rolls dice.
@@ -211,6 +202,7 @@ impl<'r> Proxy<'r> {
         let takes_part = WEIGHTED.contains(name) || PINS.contains(name);
         takes_part
             && self.config.routes == TakePart::Marked
+            && self.place.marks != Marks::None
             && route.source.kind == "VirtualService"
     }
 
@@ -335,8 +327,7 @@ impl<'r> Proxy<'r> {
         cluster: Option<&str>,
         response: &mut Headers,
     ) {
-        let marked = request.route.filter(|route| self.is_marked(route));
-        let Some(route) = marked.filter(|_| self.place.marks != Marks::None) else {
+        let Some(route) = request.route.filter(|route| self.is_marked(route)) else {
             return;
         };
         let source = match self.place.marks {

@@ -1,14 +1,15 @@
 //! The steps of a decision, in words.
 
 use super::envoy::Picked;
+use super::found;
 use super::proxy::{Proxy, Request};
 use super::text;
-use crate::mesh::{Action, Condition, Headers, Route, Side, sum};
+use crate::mesh::{Action, Headers, Side, sum};
 use crate::pin::why;
 use crate::screen::{self, BOLD, DIM, shown, styled, wrapped};
 use bluegreen::core::baggage;
 use bluegreen::core::bucket::Bucket;
-use bluegreen::core::config::Settings;
+use bluegreen::core::config::{Routes as TakePart, Settings};
 use bluegreen::core::decision::Memory;
 use bluegreen::core::metrics::{REASONS, SOURCES, Source};
 use bluegreen::core::role::Role;
@@ -32,9 +33,9 @@ impl Steps {
         response: &Headers,
         rollouts: &[String],
     ) -> Self {
-        let mut steps = vec![("route", route(proxy, sent))];
+        let mut steps = vec![("route", found::route(proxy, sent))];
         let Some(memory) = &sent.memory else {
-            steps.push(("filter", off(sent)));
+            steps.push(("filter", found::off(sent)));
             steps.push(("version", version(sent)));
             return Self(steps);
         };
@@ -46,11 +47,24 @@ impl Steps {
             || "those of the mesh".to_owned(),
             |name| format!("those of rollouts.{name}"),
         );
-        let role = match proxy.role {
-            Role::Gateway => "at a gateway: callers are strangers",
-            _ => "at a sidecar: callers are workloads",
+        let at = match proxy.facts().side {
+            Side::Gateway => "at a gateway",
+            Side::Caller(_) => "at a sidecar",
+            Side::Waypoint { .. } => "at a waypoint",
         };
-        steps.push(("settings", format!("{of}, {role}")));
+        let callers = match proxy.role {
+            Role::Gateway => "strangers",
+            _ => "workloads",
+        };
+        let is_marked = proxy.config().routes == TakePart::Marked;
+        let cannot = match proxy.facts().side {
+            Side::Waypoint { .. } if is_marked => "; it picks only with `routes: named`",
+            _ => "",
+        };
+        steps.push((
+            "settings",
+            format!("{of}, {at}: callers are {callers}{cannot}"),
+        ));
         steps.push(("identity", identity(settings, sent, memory.source())));
         steps.push((
             "bucket",
@@ -72,7 +86,12 @@ impl Steps {
         let source = source.map_or("none", |(_, label)| label);
         let status = text(response, ":status").unwrap_or_default();
         let class = status.get(..1).unwrap_or("-").to_owned();
-        let mut counted = format!("bg_source=\"{source}\", bg_code=\"{class}xx\"");
+        let is_counted = proxy.counts().keys().any(|name| name.contains("bg_code="));
+        let mut counted = if is_counted {
+            format!("bg_source=\"{source}\", bg_code=\"{class}xx\"")
+        } else {
+            "nothing".to_owned()
+        };
         let reasons = REASONS.iter().filter(|(_, label)| {
             let label = format!("bg_reason=.={label};");
             proxy.counts().keys().any(|name| name.contains(&label))
@@ -126,7 +145,8 @@ impl Steps {
         json!({
             "takesPart": sent.memory.is_some(),
             "route": sent.route.map(|route| route.name.clone()),
-            "at": sent.route.map(|route| route.at.clone()),
+            "at": sent.route.map(|route| &*route.at.at),
+            "delegate": sent.route.and_then(|route| route.delegate.as_ref()).map(|(_, at)| &*at.at),
             "version": sent.version(),
             "byChance": matches!(sent.picked, Picked::Chance(_)),
             "bucket": sent.bucket.as_deref().map(String::from_utf8_lossy),
@@ -135,63 +155,6 @@ impl Steps {
             "counts": counts,
             "steps": steps,
         })
-    }
-}
-
-fn named(route: &Route) -> String {
-    let name = match &*route.name {
-        "" => "a route without a name".to_owned(),
-        name => format!("\"{name}\""),
-    };
-    let source = &route.source;
-    format!(
-        "{name} of {} {}.{} ({})",
-        source.kind, source.name, source.namespace, route.at
-    )
-}
-
-fn route(proxy: &Proxy<'_>, sent: &Request<'_>) -> String {
-    let Some(route) = sent.route else {
-        let whose = match proxy.side {
-            Side::Gateway => "of a gateway",
-            Side::Caller(_) => "of the mesh",
-        };
-        let hosts = proxy.hosts().join(", ");
-        return format!("none {whose} fits: Envoy answers 404. There are some for {hosts}");
-    };
-    let mut text = match sent.found {
-        Some(found) if found.name != route.name => {
-            format!(
-                "{}, which \"{}\" was before the filter",
-                named(route),
-                found.name
-            )
-        }
-        _ => named(route),
-    };
-    let conditions = route.matches.iter().flatten();
-    let unknown: Vec<&str> = conditions.filter_map(Condition::unknown).collect();
-    if !unknown.is_empty() {
-        let _ = write!(text, "; taken for met: {}", unknown.join(", "));
-    }
-    text
-}
-
-fn off(sent: &Request<'_>) -> String {
-    if sent.found.is_none() {
-        return "off: there is no route".to_owned();
-    }
-    if !sent.runs {
-        return "off: the route has no name of ours. No cookie, no tag, no count".to_owned();
-    }
-    let name = sent.found.map_or("", |route| &route.name);
-    match RouteName::of(name.as_bytes()) {
-        RouteName::IsMisspelled => {
-            "leaves it alone: the name begins as one that states weights, and \
-            states none; counted as bg_reason=\"route-name\""
-                .to_owned()
-        }
-        _ => "leaves it alone: the route's name states no weights".to_owned(),
     }
 }
 
@@ -280,6 +243,12 @@ fn weights(sent: &Request<'_>) -> (String, String) {
     let (Some(bucket), Some(total)) = (bucket, std::num::NonZeroU64::new(total)) else {
         return (text, "none: without a bucket Envoy rolls dice".to_owned());
     };
+    if matches!(sent.picked, Picked::Chance(_)) {
+        return (
+            text,
+            "none: nothing asks for the bucket, and Envoy rolls dice".to_owned(),
+        );
+    }
     let place = bucket.place(total);
     let mut from = 0;
     for (version, weight) in &parts {

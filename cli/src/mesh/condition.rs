@@ -1,7 +1,8 @@
 //! What a route asks of a request.
 
-use super::{Headers, Side, values};
+use super::{Facts, Headers, Side, values};
 use regex_lite::Regex;
+use std::rc::Rc;
 
 /// A condition that a request meets or not.
 #[derive(Debug)]
@@ -19,9 +20,15 @@ pub enum Condition {
     /// The other condition is not met.
     Not(Box<Condition>),
     /// The request comes by this gateway, or, with `mesh`, by no gateway.
-    Gateway(Vec<String>),
+    Gateway(Rc<Vec<String>>),
+    /// The request comes to this port.
+    Port(u64),
     /// The caller's namespace is this one.
     CallerNamespace(String),
+    /// The caller's pod has this label.
+    CallerLabel(String, String),
+    /// A claim of the request's token has such a value.
+    Claim(String, Text),
     /// Something that a request does not show, in the words of the route.
     Unknown(String),
 }
@@ -72,19 +79,37 @@ impl Text {
 }
 
 impl Condition {
-    /// Returns the words for what a request does not show, and is taken for met.
+    /// Returns the words for what nobody says of a request, and is taken for met.
     #[must_use]
-    pub fn unknown(&self) -> Option<&str> {
+    pub fn unknown(&self, facts: &Facts) -> Option<String> {
+        let told = &facts.told;
         match self {
-            Self::Unknown(words) => Some(words),
-            Self::Not(other) => other.unknown(),
+            Self::Port(_) if told.port.is_none() => Some("port".to_owned()),
+            Self::CallerLabel(key, _) if told.label(key).is_none() && !is_waypoint(facts) => {
+                Some(format!("sourceLabels {key} (no --caller-label)"))
+            }
+            Self::Claim(name, _) if told.claim(name).is_none() => {
+                Some(format!("the claim {name} (no --claim)"))
+            }
+            Self::Unknown(words) => Some(words.clone()),
+            Self::Not(other) => other.unknown(facts),
             _ => None,
         }
     }
 
-    /// Returns whether a request meets it on one side of the mesh.
+    /// Returns whether it asks who the caller is.
     #[must_use]
-    pub fn holds(&self, request: &Headers, side: &Side) -> bool {
+    pub fn is_of_caller(&self) -> bool {
+        matches!(self, Self::CallerNamespace(_) | Self::CallerLabel(..))
+    }
+
+    /// Returns whether a request meets it.
+    #[must_use]
+    pub fn holds(&self, request: &Headers, facts: &Facts) -> bool {
+        if self.unknown(facts).is_some() {
+            return true;
+        }
+        let (side, told) = (&facts.side, &facts.told);
         let path = || {
             let path = values(request, ":path").next().unwrap_or_default();
             bluegreen::core::pin::without_query(path)
@@ -113,19 +138,33 @@ impl Condition {
                 let value = pairs.find(|(key, _)| *key == name.as_bytes());
                 value.is_some_and(|(_, value)| text.fits(value, false))
             }
-            Self::Not(other) => other.unknown().is_some() || !other.holds(request, side),
+            Self::Not(other) => !other.holds(request, facts),
             Self::Gateway(names) => {
                 let is_mesh = |name: &String| name == "mesh";
                 match side {
                     Side::Gateway => !names.iter().all(is_mesh),
-                    Side::Caller(_) => names.iter().any(is_mesh),
+                    Side::Caller(_) | Side::Waypoint { .. } => names.iter().any(is_mesh),
                 }
             }
+            Self::Port(port) => told.port == Some(*port),
             Self::CallerNamespace(namespace) => match side {
                 Side::Gateway => false,
-                Side::Caller(of_caller) => of_caller == namespace,
+                // To a waypoint it is its own.
+                Side::Caller(own) | Side::Waypoint { namespace: own, .. } => own == namespace,
             },
+            // In a waypoint Istio leaves out what asks for labels.
+            Self::CallerLabel(key, value) => !is_waypoint(facts) && told.label(key) == Some(value),
+            Self::Claim(name, text) => {
+                let values = told.claim(name).unwrap_or_default();
+                values
+                    .iter()
+                    .any(|value| text.fits(value.as_bytes(), false))
+            }
             Self::Unknown(_) => true,
         }
     }
+}
+
+fn is_waypoint(facts: &Facts) -> bool {
+    matches!(facts.side, Side::Waypoint { .. })
 }

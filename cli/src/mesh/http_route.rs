@@ -1,50 +1,94 @@
 //! The routes that an `HTTPRoute` makes.
 
 use super::condition::Text;
-use super::route::Source;
-use super::virtual_service::namespace;
-use super::{Action, Condition, Destination, Route};
+use super::route::{Made, Source, Spot, TooMany};
+use super::virtual_service::{namespace, text, texts};
+use super::{Action, Condition, Destination, Route, full_host};
+use crate::files::File;
 use crate::yaml::Node;
 use std::cmp::Reverse;
+use std::rc::Rc;
 
-/// Returns the routes of an `HTTPRoute`: one for each entry of its rules' `matches`.
-pub(super) fn routes(root: &Node) -> Vec<Route> {
-    let name = root.text_at(&["metadata", "name"]).unwrap_or_default();
-    let source = Source {
+/// Adds the routes of an `HTTPRoute`: one for each entry of its rules' `matches`, at its
+/// Gateways and on each of its Services. `number` is the place of its file.
+pub(super) fn add(number: usize, file: &File, root: &Node, all: &mut Made) -> Result<(), TooMany> {
+    let source = Rc::new(Source {
         kind: "HTTPRoute",
-        name: name.to_owned(),
+        name: root
+            .text_at(&["metadata", "name"])
+            .unwrap_or_default()
+            .to_owned(),
         namespace: namespace(root).to_owned(),
-    };
-    let hosts = root.at(&["spec", "hostnames"]);
-    let hosts = hosts.into_iter().flat_map(Node::items);
-    let mut hosts: Vec<String> = hosts
-        .filter_map(|host| host.text().map(str::to_owned))
-        .collect();
-    if hosts.is_empty() {
-        hosts.push("*".to_owned());
-    }
-    let rules = root.at(&["spec", "rules"]);
-    let rules = rules.into_iter().flat_map(Node::items);
-    rules
-        .flat_map(|rule| {
-            let matches = rule.get("matches");
-            let matches = matches.into_iter().flat_map(|list| list.items());
-            let mut matches: Vec<_> = matches.map(|entry| conditions(entry)).collect();
+    });
+    for parent in parents(root) {
+        let rules = root.at(&["spec", "rules"]).map(Node::items);
+        for rule in rules.unwrap_or_default() {
+            let matches = rule.at(&["matches"]).map(Node::items);
+            let matches = matches.unwrap_or_default();
+            all.look(matches.len().max(1), 1)?;
+            let mut matches: Vec<_> = matches.iter().map(|entry| conditions(entry)).collect();
             if matches.is_empty() {
                 matches.push(Vec::new());
             }
-            let name = rule.text_at(&["name"]).unwrap_or_default();
-            matches.into_iter().map(|conditions| Route {
-                source: source.clone(),
-                hosts: hosts.clone(),
-                name: name.to_owned(),
-                matches: vec![conditions],
-                action: action(rule, &source.namespace),
-                span: rule.span.clone(),
-                at: String::new(),
-            })
-        })
-        .collect()
+            all.routes.extend(matches.into_iter().map(|mut conditions| {
+                conditions.push(Condition::Gateway(Rc::clone(&parent.gateway)));
+                conditions.extend(parent.port.map(Condition::Port));
+                Route {
+                    source: Rc::clone(&source),
+                    hosts: Rc::clone(&parent.hosts),
+                    name: text(rule, "name").to_owned(),
+                    conditions,
+                    action: action(rule, &source.namespace),
+                    at: Spot::new(number, file, rule),
+                    delegate: None,
+                }
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// What a route is attached to.
+struct Parent {
+    /// A Gateway, as in `shop/shop`; `mesh`: it is a Service.
+    gateway: Rc<Vec<String>>,
+    /// The hosts that the route is for there.
+    hosts: Rc<Vec<String>>,
+    /// The port of the Service that it is for; `None`: all.
+    port: Option<u64>,
+}
+
+/// Returns what a route is attached to: all Gateways as one, for it has the same hosts
+/// there, and each Service.
+fn parents(root: &Node) -> Vec<Parent> {
+    let refs = root.at(&["spec", "parentRefs"]).map(Node::items);
+    let mut at_gateways = false;
+    let parents = refs.unwrap_or_default().iter().filter_map(|each| {
+        let name = text(each, "name");
+        let namespace = each.text_at(&["namespace"]).unwrap_or(namespace(root));
+        let parent = |gateway: String, hosts: Vec<String>, port| Parent {
+            gateway: vec![gateway].into(),
+            hosts: hosts.into(),
+            port,
+        };
+        match each.text_at(&["kind"]).unwrap_or("Gateway") {
+            "Gateway" if !at_gateways => {
+                at_gateways = true;
+                let mut hosts = texts(root, "hostnames");
+                if hosts.is_empty() {
+                    hosts.push("*".to_owned());
+                }
+                Some(parent(format!("{namespace}/{name}"), hosts, None))
+            }
+            "Service" => {
+                let port = each.get("port").and_then(|port| port.number());
+                let hosts = vec![full_host(name, namespace)];
+                Some(parent("mesh".to_owned(), hosts, port))
+            }
+            _ => None,
+        }
+    });
+    parents.collect()
 }
 
 /// Puts the routes in the order in which a request is held against them: an exact path,
@@ -52,7 +96,7 @@ pub(super) fn routes(root: &Node) -> Vec<Route> {
 /// `HTTPRouteRule.matches`).
 pub(super) fn sort(routes: &mut [Route]) {
     routes.sort_by_key(|route| {
-        let conditions = || route.matches.iter().flatten();
+        let conditions = || route.conditions.iter();
         let count = |is: fn(&Condition) -> bool| conditions().filter(|each| is(each)).count();
         let exact = count(|each| matches!(each, Condition::Path(Text::Exact(_), _)));
         let longest = conditions().map(|each| match each {
@@ -93,18 +137,18 @@ fn action(rule: &Node, namespace: &str) -> Action {
 
 fn conditions(entry: &Node) -> Vec<Condition> {
     let mut all = Vec::new();
-    let text = |node: &Node, exact: &str| {
-        let value = node.text_at(&["value"]).unwrap_or_default();
+    let value = |node: &Node, exact: &str| {
+        let value = text(node, "value");
         match node.text_at(&["type"]).unwrap_or(exact) {
             "RegularExpression" => Text::regex(value),
             _ => Text::Exact(value.to_owned()),
         }
     };
     if let Some(path) = entry.get("path") {
-        let value = path.text_at(&["value"]).unwrap_or("/");
+        let prefix = path.text_at(&["value"]).unwrap_or("/");
         all.push(match path.text_at(&["type"]).unwrap_or("PathPrefix") {
-            "PathPrefix" => Condition::Below(value.to_owned()),
-            _ => Condition::Path(text(path, "Exact"), false),
+            "PathPrefix" => Condition::Below(prefix.to_owned()),
+            _ => Condition::Path(value(path, "Exact"), false),
         });
     }
     if let Some(method) = entry.text_at(&["method"]) {
@@ -126,7 +170,7 @@ fn conditions(entry: &Node) -> Vec<Condition> {
             } else {
                 name.to_owned()
             };
-            all.push(make(name, text(each, "Exact")));
+            all.push(make(name, value(each, "Exact")));
         }
     }
     all

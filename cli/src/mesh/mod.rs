@@ -2,12 +2,16 @@
 //! to which cluster. What Istio and Envoy do with them, as far as a request shows it.
 
 mod condition;
+mod delegate;
+mod facts;
 mod http_route;
 mod route;
 mod virtual_service;
 
 pub use condition::Condition;
-pub use route::{Action, Destination, Route, Routes, Side, Source, pick, sum};
+pub use facts::{Facts, Side, Told};
+pub use route::{Action, Destination, Route, Routes, Source, Spot, pick, sum};
+pub(crate) use virtual_service::joined;
 
 /// Header fields in order. Names are in lower case.
 pub type Headers = Vec<(String, Vec<u8>)>;

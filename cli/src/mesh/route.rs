@@ -1,21 +1,16 @@
 //! A route: what it asks of a request, and where it takes it.
 
-use super::{Condition, Headers, full_host, http_route, values, virtual_service};
+use super::delegate::Delegates;
+use super::{
+    Condition, Facts, Headers, Side, delegate, full_host, http_route, values, virtual_service,
+};
 use crate::files::File;
+use crate::yaml::Node;
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::host::{ServiceNames, of_authority, suffixes};
 use bluegreen::core::version::Version;
 use std::num::NonZeroU64;
-use std::ops::Range;
-
-/// The side of the mesh on which a request is routed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Side {
-    /// At a gateway.
-    Gateway,
-    /// At the sidecar of a caller in this namespace.
-    Caller(String),
-}
+use std::rc::Rc;
 
 /// The object that a route stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,19 +38,47 @@ impl Source {
 #[derive(Debug)]
 pub struct Route {
     /// Where it stands.
-    pub source: Source,
+    pub source: Rc<Source>,
     /// The hosts that it is for.
-    pub hosts: Vec<String>,
+    pub hosts: Rc<Vec<String>>,
     /// Its name to Envoy; empty: none.
     pub name: String,
-    /// What it asks for: all conditions of one of these lists. No list: nothing.
-    pub matches: Vec<Vec<Condition>>,
+    /// What it asks for.
+    pub conditions: Vec<Condition>,
     /// What it does.
     pub action: Action,
-    /// Its bytes in the text of the file.
-    pub span: Range<usize>,
-    /// Where it stands, as in `routes.yaml:21`.
+    /// Where it stands.
+    pub at: Spot,
+    /// The `VirtualService` that goes on with it by `delegate`, and where it does.
+    pub delegate: Option<(Rc<Source>, Spot)>,
+}
+
+impl Route {
+    /// Returns whether it is there for requests on a side of the mesh, by gateways.
+    fn is_on(&self, request: &Headers, facts: &Facts) -> bool {
+        let mut conditions = self.conditions.iter();
+        conditions.all(|each| !matches!(each, Condition::Gateway(_)) || each.holds(request, facts))
+    }
+}
+
+/// Where something stands in the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spot {
+    /// The place of the file.
+    pub file: usize,
+    /// File and line, as in `routes.yaml:21`.
     pub at: String,
+}
+
+impl Spot {
+    /// Returns where a value of a file stands.
+    #[must_use]
+    pub fn new(number: usize, file: &File, node: &Node) -> Self {
+        Self {
+            file: number,
+            at: file.at(node.span.start),
+        }
+    }
 }
 
 /// What a route does with a request.
@@ -117,30 +140,58 @@ pub struct Routes {
     all: Vec<Route>,
 }
 
+/// Routes that are being made.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    pub(super) routes: Vec<Route>,
+    looked: usize,
+}
+
+/// More routes than anybody has: some files that are short say millions.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+impl Made {
+    /// Counts pairs of entries of `match` that are looked at.
+    pub(super) fn look(&mut self, roots: usize, leaves: usize) -> Result<(), TooMany> {
+        let pairs = roots.saturating_mul(leaves);
+        self.looked = self.looked.saturating_add(pairs);
+        (self.looked <= MOST_ROUTES).then_some(()).ok_or(TooMany)
+    }
+}
+
+/// The most routes that are looked at. A proxy with as many would take minutes to begin.
+const MOST_ROUTES: usize = 100_000;
+
 impl Routes {
     /// Returns the routes of these files.
-    #[must_use]
-    pub fn of(files: &[File]) -> Self {
-        let mut all = Vec::new();
-        let mut of_rules = Vec::new();
-        for file in files {
+    ///
+    /// # Errors
+    /// When there are too many.
+    pub fn of(files: &[File]) -> Result<Self, String> {
+        Self::made(files).map_err(|TooMany| format!("more than {MOST_ROUTES} routes"))
+    }
+
+    fn made(files: &[File]) -> Result<Self, TooMany> {
+        let (mut all, mut of_rules) = (Made::default(), Made::default());
+        let delegates = Delegates::of(files);
+        for (number, file) in files.iter().enumerate() {
             for root in &file.objects {
-                let mut routes = match root.text_at(&["kind"]) {
-                    Some("VirtualService") => virtual_service::routes(root),
-                    Some("HTTPRoute") => http_route::routes(root),
-                    _ => continue,
-                };
-                for route in &mut routes {
-                    route.at = file.at(route.span.start);
+                match root.text_at(&["kind"]) {
+                    // Its routes are those of whoever delegates to it.
+                    _ if delegate::is_delegate(root) => {}
+                    Some("VirtualService") => {
+                        virtual_service::add(number, file, root, &delegates, &mut all)?;
+                    }
+                    Some("HTTPRoute") => http_route::add(number, file, root, &mut of_rules)?,
+                    _ => {}
                 }
-                let is_rule = routes.iter().any(|route| route.source.kind == "HTTPRoute");
-                let list = if is_rule { &mut of_rules } else { &mut all };
-                list.extend(routes);
             }
         }
+        let (mut all, mut of_rules) = (all.routes, of_rules.routes);
         http_route::sort(&mut of_rules);
         all.extend(of_rules);
-        Self { all }
+        Ok(Self { all })
     }
 
     /// Returns the routes.
@@ -157,28 +208,47 @@ impl Routes {
 
     /// Returns the route that takes a request.
     #[must_use]
-    pub fn find(&self, request: &Headers, side: &Side) -> Option<&Route> {
+    pub fn find(&self, request: &Headers, facts: &Facts) -> Option<&Route> {
+        let mut routes = self.of_host(request, facts).into_iter();
+        routes.find(|route| route.conditions.iter().all(|c| c.holds(request, facts)))
+    }
+
+    /// Returns the routes on a side of the mesh that are for the host of a request.
+    #[must_use]
+    pub fn of_host(&self, request: &Headers, facts: &Facts) -> Vec<&Route> {
+        let of_side = || self.all.iter().filter(|route| route.is_on(request, facts));
+        if let Side::Waypoint { service, namespace } = &facts.side {
+            // It is asked by the address of the Service, whatever the host.
+            let of_service = |route: &&Route| {
+                route.source.namespace == *namespace && is_for(route, service.as_bytes())
+            };
+            return of_side().filter(of_service).collect();
+        }
         let authority = values(request, ":authority").next().unwrap_or_default();
         let host = of_authority(authority);
-        let fits = |route: &&Route| {
-            let mut lists = route.matches.iter();
-            route.matches.is_empty() || lists.any(|all| all.iter().all(|c| c.holds(request, side)))
-        };
         // The most exact host has the request for itself.
         let ends = suffixes(&host).map(|end| [b"*", end].concat());
         let names = std::iter::once(host.to_vec()).chain(ends);
-        for name in names.chain(std::iter::once(b"*".to_vec())) {
+        let all = names.chain(std::iter::once(b"*".to_vec())).map(|name| {
             let of_name = |route: &&Route| {
                 let mut hosts = route.hosts.iter();
-                hosts.any(|host| same_host(host.as_bytes(), &name, &route.source, side))
+                hosts.any(|host| same_host(host.as_bytes(), &name, &route.source, &facts.side))
             };
-            let mut routes = self.all.iter().filter(of_name).peekable();
-            if routes.peek().is_some() {
-                return routes.find(fits);
-            }
-        }
-        None
+            of_side().filter(of_name).collect::<Vec<_>>()
+        });
+        { all }
+            .find(|routes| !routes.is_empty())
+            .unwrap_or_default()
     }
+}
+
+/// Returns whether a route is for a Service, by one of its hosts.
+fn is_for(route: &Route, service: &[u8]) -> bool {
+    let mut hosts = route.hosts.iter();
+    hosts.any(|host| match host.strip_prefix('*') {
+        Some(end) => service.ends_with(end.as_bytes()),
+        None => full_host(host, &route.source.namespace).as_bytes() == service,
+    })
 }
 
 /// Returns whether a host of an object is the one of a request.

@@ -7,7 +7,7 @@ mod tally;
 mod users;
 
 use crate::files::{self, File};
-use crate::mesh::Routes;
+use crate::mesh::{Action, Route, Routes};
 use crate::{End, screen};
 use bluegreen::core::bucket::Bucket;
 use clap::Args;
@@ -55,16 +55,21 @@ pub fn run(args: &SimulateArgs) -> Result<End, String> {
     files::one_input(names)?;
     let plugin = crate::plugin::read(args.config.as_deref())?;
     let mut all: Vec<Series> = Vec::new();
+    let mut files: Vec<File> = Vec::new();
     for name in &args.routes {
         let file = File::read(name)?;
         if let Some(error) = file.errors.first() {
             return Err(format!("{}: {}", file.at(error.span.start), error.what));
         }
-        let found = states::of(&Routes::of(&[file]));
-        if found.is_empty() {
-            return Err(format!(
-                "{name}: no weighted route of ours, such as one named \"bluegreen\""
-            ));
+        files.push(file);
+        // With the files before, for a route in one may be handed over to another.
+        let routes = Routes::of(&files).map_err(|error| format!("{name}: {error}"))?;
+        let number = files.len() - 1;
+        let found = states::of(&routes, number);
+        let hands_over =
+            |route: &Route| matches!(route.action, Action::Delegates(_)) && route.at.file == number;
+        if found.is_empty() && !routes.all().iter().any(hands_over) {
+            return Err(nothing(name));
         }
         for (route, state) in found {
             match all.iter_mut().find(|series| series.route == route) {
@@ -72,6 +77,9 @@ pub fn run(args: &SimulateArgs) -> Result<End, String> {
                 None => all.push(Series::new(route, state)),
             }
         }
+    }
+    if all.is_empty() {
+        return Err(nothing(&args.routes.join(", ")));
     }
     for series in &mut all {
         series.go_on(&args.to)?;
@@ -106,6 +114,13 @@ pub fn run(args: &SimulateArgs) -> Result<End, String> {
         }
     }
     Ok(if warned { End::Found } else { End::Good })
+}
+
+fn nothing(names: &str) -> String {
+    format!(
+        "{names}: no weighted route of ours, such as one named \"bluegreen\"; where it is \
+         handed over by `delegate`, hand over both objects, the one with the hosts first"
+    )
 }
 
 /// Returns the place in a list of weights to which Envoy takes a bucket.

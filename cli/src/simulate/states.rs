@@ -73,11 +73,14 @@ impl State {
     }
 }
 
-/// Returns the weighted routes of ours, each with its state.
-pub(super) fn of(routes: &Routes) -> Vec<(RouteId, State)> {
+/// Returns the weighted routes of ours, each with its state: those that a file says, the
+/// route itself or what it is handed over to.
+pub(super) fn of(routes: &Routes, file: usize) -> Vec<(RouteId, State)> {
     let mut found: Vec<(RouteId, State)> = Vec::new();
     for route in routes.all() {
-        if let Some(state) = state(route) {
+        let by = route.delegate.as_ref();
+        let is_said = route.at.file == file || by.is_some_and(|(_, at)| at.file == file);
+        if let Some(state) = state(route).filter(|_| is_said) {
             let source = &route.source;
             let stated = matches!(RouteName::of(route.name.as_bytes()), RouteName::States(_));
             let name = if stated { "bluegreen." } else { &route.name };
@@ -159,7 +162,8 @@ impl Series {
         let node = format!("sidecar~~~{}.svc.cluster.local", self.route.namespace);
         let names = ServiceNames::of_node(node.as_bytes());
         // The name of a Service: whoever asks by it is a workload.
-        let is_service = !self.host.contains('.') && !self.host.contains('*');
+        let is_short = !self.host.contains('.') && !self.host.contains('*');
+        let is_service = is_short || self.host.ends_with(".svc.cluster.local");
         let caller = if is_service {
             Caller::Workload(names.as_ref())
         } else {

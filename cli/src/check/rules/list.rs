@@ -58,6 +58,7 @@ rules! {
     PIN_ANSWERS, "pin-answers", Warning, false, "A pin's version answers to its value.";
     PIN_MISSES, "pin-misses", Warning, false, "Pins take the paths of all weighted routes.";
     DELEGATE, "delegate", Error, false, "Who gets a weighted route lists two versions or more.";
+    DELEGATE_NAME, "delegate-name", Warning, false, "Who gets a route of ours gives it no other name.";
     HOST_WEIGHTS, "host-weights", Warning, false, "Two VirtualServices of one host have the same weights.";
     VERSION_RULE, "version-rule-missing", Warning, false, "Each backend of a named rule has a version rule.";
     ARGO_SUBSETS, "argo-subsets", Error, false, "Argo Rollouts deletes the subsets that are not its own.";

@@ -2,22 +2,25 @@
 
 use super::http_routes::{self, HttpRule};
 use super::list::{
-    DELEGATE, HOST_WEIGHTS, PIN_ANSWERS, PIN_MISSES, PIN_NO_VERSION, SUBSET_MISSING, VERSION_RULE,
+    DELEGATE, DELEGATE_NAME, HOST_WEIGHTS, PIN_ANSWERS, PIN_MISSES, PIN_NO_VERSION, SUBSET_MISSING,
+    VERSION_RULE,
 };
 use super::virtual_services::{Http, http, repeats};
 use super::{Checker, Object, Said, listed};
-use crate::mesh::full_host;
+use crate::mesh::{full_host, joined};
 use crate::yaml::Node;
 use bluegreen::core::config::VERSION_HEADER;
-use bluegreen::core::marked_routes::MIRROR;
+use bluegreen::core::marked_routes::{MIRROR, PINS, WEIGHTED};
 use bluegreen::core::version::Version;
 use std::collections::{HashMap, HashSet};
 
 /// Looks at all objects.
 pub(super) fn check(checker: &mut Checker<'_>) {
     let rules = by_host(checker);
+    let mut handed_over = HashSet::new();
     for object in checker.of_kind("VirtualService") {
         let all = http(object.root);
+        delegates(checker, object, &all, &mut handed_over);
         if !all
             .iter()
             .any(|route| route.is_weighted() || route.is_pin())
@@ -26,7 +29,6 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         }
         subsets(checker, object, &all, &rules);
         pins(checker, object, &all);
-        delegates(checker, object, &all);
     }
     hosts(checker);
     version_rules(checker);
@@ -201,9 +203,16 @@ fn is_bare(entry: &Node, pin: &str) -> bool {
             .all(|header| header.key.eq_ignore_ascii_case(pin))
 }
 
-/// A weighted route whose `VirtualService` by `delegate` has one destination.
-fn delegates<'f>(checker: &mut Checker<'f>, object: Object<'f>, all: &[Http<'f>]) {
-    for route in all.iter().filter(|route| route.is_weighted()) {
+/// What becomes of routes by `delegate`: the name of both, and the destinations of the other.
+/// `seen`: the names by which somebody delegates to an object, those that are none of ours
+/// as one. Many may delegate to one that has many routes.
+fn delegates<'f>(
+    checker: &mut Checker<'f>,
+    object: Object<'f>,
+    all: &[Http<'f>],
+    seen: &mut HashSet<(&'f str, *const Node)>,
+) {
+    for route in all {
         let Some(delegate) = route.node.get("delegate") else {
             continue;
         };
@@ -211,38 +220,63 @@ fn delegates<'f>(checker: &mut Checker<'f>, object: Object<'f>, all: &[Http<'f>]
             delegate.text_at(&["name"]),
             delegate.text_at(&["namespace"]),
         );
+        let is_others = !is_ours(route.name) && !route.name.is_empty();
+        let as_one = if is_others { "others" } else { route.name };
         for other in checker.named("VirtualService", name) {
             let beside = match namespace {
                 Some(namespace) => other.namespace().is_none_or(|other| other == namespace),
                 None => other.is_beside(object),
             };
-            if !beside {
+            if !beside || !seen.insert((as_one, std::ptr::from_ref(other.root))) {
                 continue;
             }
-            for to in http(other.root)
-                .into_iter()
-                .filter(|to| to.destinations().len() == 1)
-            {
-                let said = Said {
-                    what: format!(
-                        "{} gets the name \"{}\", and has one destination",
-                        to.subject(),
-                        route.name
-                    ),
-                    write: "list the versions in `route`, two or more.".to_owned(),
-                    why: "With one destination or none Envoy refuses the whole route table. No \
-                          admission policy sees it, for it takes both objects to know."
-                        .to_owned(),
-                };
-                let also = (
-                    object.span(&route.span_of("delegate")),
-                    "hands over to it".to_owned(),
-                );
-                let finding = checker.find(&DELEGATE, other.span(&to.span_of("route")), said);
-                finding.also.push(also);
+            for to in http(other.root) {
+                handed_over(checker, (object, *route), (other, to));
             }
         }
     }
+}
+
+fn is_ours(name: &str) -> bool {
+    WEIGHTED.contains(&name) || PINS.contains(&name)
+}
+
+fn handed_over<'f>(
+    checker: &mut Checker<'f>,
+    (object, route): (Object<'f>, Http<'f>),
+    (other, to): (Object<'f>, Http<'f>),
+) {
+    let joined = joined([route.name, to.name]);
+    let count = to.destinations().len();
+    let (rule, place, said) = if WEIGHTED.contains(&&*joined) && count == 1 {
+        let said = Said {
+            what: format!(
+                "{} gets the name \"{joined}\", and has one destination",
+                to.subject()
+            ),
+            write: "list the versions in `route`, two or more.".to_owned(),
+            why: "With one destination or none Envoy refuses the whole route table. No admission \
+                  policy sees it, for it takes both objects to know."
+                .to_owned(),
+        };
+        (&DELEGATE, to.span_of("route"), said)
+    } else if !is_ours(&joined) && (is_ours(to.name) || is_ours(route.name) && count > 1) {
+        let said = Said {
+            what: format!("{} gets the name \"{joined}\"", to.subject()),
+            write: "leave out one of the two names: Istio joins them.".to_owned(),
+            why: "It is no name of ours, so the filter is off there: nobody is sticky, and no \
+                  response is tagged or counted."
+                .to_owned(),
+        };
+        (&DELEGATE_NAME, to.span(), said)
+    } else {
+        return;
+    };
+    let also = (
+        object.span(&route.span_of("delegate")),
+        "hands over to it".to_owned(),
+    );
+    checker.find(rule, other.span(&place), said).also.push(also);
 }
 
 /// Two objects of one host with other weights.

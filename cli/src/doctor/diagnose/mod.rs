@@ -33,8 +33,7 @@ pub(super) struct Diagnosis {
 pub(super) const OBJECTS: &str = "manifests";
 
 /// Says what is wrong in a mesh.
-pub(super) fn diagnose(mesh: &Mesh) -> Diagnosis {
-    let routes = Routes::of(&mesh.files);
+pub(super) fn diagnose(mesh: &Mesh, routes: &Routes) -> Diagnosis {
     let plugins = mesh.plugins();
     let mut found = Diagnosis::default();
     found.objects(mesh, &plugins);
@@ -42,7 +41,7 @@ pub(super) fn diagnose(mesh: &Mesh) -> Diagnosis {
         let mut one = OfProxy {
             mesh,
             plugins: &plugins,
-            routes: &routes,
+            routes,
             pod,
             asked: BTreeSet::new(),
             faults: &mut found.faults,
