@@ -133,7 +133,9 @@ kinds! {
          caller sends.",
         "The plugin holds for this pod, and its listeners do not have it.",
         "istioctl proxy-status POD.NAMESPACE\n\
-         kubectl -n ROOT logs -l app=istiod | grep bluegreen";
+         kubectl -n ROOT logs -l app=istiod --tail=-1 | grep bluegreen\n\
+         An EnvoyFilter may take it out:\n\
+         kubectl get envoyfilter -A -o yaml | grep REMOVE";
     MODULE_PLACEHOLDER, "module-placeholder", Module,
         "The same as without the filter: no cookie, no tag, by chance.",
         "The agent could not fetch the module, and put a filter in its place that does \
@@ -206,7 +208,9 @@ kinds! {
         "Users flip between versions: Envoy rolls dice for each request.",
         "Envoy does not pick by the header in which the filter writes the bucket.",
         "kubectl apply -f envoyfilter/envoy-filter.yaml\n\
-         Its `header_name` is the `bucketHeader` of the plugin.";
+         Its `header_name` is the `bucketHeader` of the plugin. Another EnvoyFilter may have \
+         taken its place:\n\
+         kubectl get envoyfilter -A";
     WEIGHTS, "weights", Weights,
         "The weights of before still hold here.",
         "The proxy's route table is not what the VirtualService says now.",
@@ -228,6 +232,12 @@ kinds! {
         "No istiod has this proxy among those that it serves.",
         "kubectl -n ROOT get pods -l app=istiod\n\
          kubectl -n NAMESPACE logs POD -c istio-proxy";
+    ISTIOD_MISSING, "istiod-missing", Xds,
+        "Nothing yet. What is applied from now on does not hold, and proxies that start now \
+         have no routes.",
+        "No istiod runs in the root namespace, or none can be reached. One that runs \
+         elsewhere is not asked: --allow istiod-missing.",
+        "kubectl -n ROOT get pods -l app=istiod";
     TWICE, "twice", Once,
         "Cookies are set twice, and counters count twice.",
         "The filter runs more than once on a request.",

@@ -99,8 +99,12 @@ fn pod(object: &Value) -> Option<Pod> {
         "waypoint" => Some(Kind::Waypoint),
         _ => None,
     })?;
+    // Before the rest of the pod, where it is a sidecar of Kubernetes's own kind.
+    let statuses = of("/status/containerStatuses").chain(of("/status/initContainerStatuses"));
+    let mut proxies = statuses.filter(|status| text(status, "/name") == "istio-proxy");
+    let is_running = proxies.any(|status| status.pointer("/state/running").is_some());
     let is_going = object.pointer("/metadata/deletionTimestamp").is_some();
-    if is_going || text(object, "/status/phase") != "Running" {
+    if is_going || !is_running {
         return None;
     }
     let name = text(object, "/metadata/name");

@@ -292,12 +292,17 @@ const ROWS: &[Row] = &[
         "no istiod serves it",
     ),
     (
+        &["istiod-missing"],
+        |mesh| mesh.synced = None,
+        "no istiod answers in istio-system",
+    ),
+    (
         &["twice"],
         |mesh| {
             let chain = proxy(mesh).chains.first_mut().expect("one");
             chain.plugins.push(PLUGIN.to_owned());
         },
-        "run on 0.0.0.0_8080",
+        "istio-system.bluegreen-outbound runs 2 times",
     ),
     (
         &["stat-tags"],

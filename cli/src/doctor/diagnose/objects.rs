@@ -3,7 +3,8 @@
 use super::{Diagnosis, OBJECTS};
 use crate::check::{self, Level};
 use crate::doctor::fault::{
-    AGENTGATEWAY, Column, Fault, Kind, NO_FILTER, NO_PLUGIN, Names, UNTRIED, WAYPOINT, add,
+    AGENTGATEWAY, Column, Fault, ISTIOD_MISSING, Kind, NO_FILTER, NO_PLUGIN, Names, UNTRIED,
+    WAYPOINT, add,
 };
 use crate::doctor::mesh::{Host, Mesh, Plugin, text};
 use crate::doctor::versions::{self, minor};
@@ -31,8 +32,12 @@ impl Diagnosis {
                 },
             );
         }
+        let names = Names {
+            root: mesh.root.clone(),
+            ..Names::default()
+        };
         let mut find = |kind: &Kind, what: String, who: &str| {
-            add(&mut self.faults, kind.fault(what, who, &Names::default()));
+            add(&mut self.faults, kind.fault(what, who, &names));
         };
         if plugins.is_empty() {
             find(&NO_PLUGIN, "there is no plugin".to_owned(), OBJECTS);
@@ -42,6 +47,10 @@ impl Diagnosis {
                 let what = format!("no EnvoyFilter names {}", plugin.id());
                 find(&NO_FILTER, what, OBJECTS);
             }
+        }
+        if mesh.synced.is_none() {
+            let what = format!("no istiod answers in {}", mesh.root);
+            find(&ISTIOD_MISSING, what, OBJECTS);
         }
         for (gateway, host) in mesh.weighted_hosts() {
             if let (None, Some(waypoint)) = (gateway, mesh.waypoint(&host)) {

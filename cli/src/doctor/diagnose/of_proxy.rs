@@ -268,16 +268,24 @@ impl OfProxy<'_, '_> {
 
     fn twice(&mut self, proxy: &Proxy) {
         self.asked.insert(Column::Once);
-        for chain in &proxy.chains {
+        let of_chain = |chain: &proxy::Chain| {
             let ours = chain.plugins.iter().filter(|id| {
                 let mut all = self.plugins.iter();
                 all.any(|plugin| plugin.id() == **id)
             });
             let ours: Vec<&str> = ours.map(String::as_str).collect();
-            if ours.len() > 1 {
-                let what = format!("{} run on {}", ours.join(" and "), chain.listener);
-                return self.find(&TWICE, what);
+            let others: BTreeSet<&str> = ours.iter().copied().collect();
+            let others: Vec<&str> = others.into_iter().collect();
+            match &*others {
+                [one] if ours.len() > 1 => Some(format!("{one} runs {} times", ours.len())),
+                [_, _, ..] => Some(format!("{} run on one request", others.join(" and "))),
+                _ => None,
             }
+        };
+        // Each of its listeners has them.
+        let found: BTreeSet<String> = proxy.chains.iter().filter_map(of_chain).collect();
+        for what in found {
+            self.find(&TWICE, what);
         }
     }
 
@@ -366,6 +374,9 @@ fn same(one: &str, other: &str) -> bool {
     parse(one) == parse(other)
 }
 
+/// The most characters that are told of what an agent says.
+const MOST_WORDS: usize = 200;
+
 /// Returns what the agent said last of a module that it could not fetch.
 fn agents_words(log: &str, id: &str, url: &str) -> Option<String> {
     let mut lines = log.lines().rev();
@@ -373,12 +384,16 @@ fn agents_words(log: &str, id: &str, url: &str) -> Option<String> {
         |line: &&str| line.contains("\terror\twasm\t") && (line.contains(url) || line.contains(id));
     let line = lines.find(is_error)?;
     let words = line.rsplit('\t').next()?;
-    // The cause stands at the end.
-    let words = words
-        .rsplit(": could not ")
-        .next()
-        .map_or(words, |words| words);
-    Some(words.chars().take(160).collect())
+    // What it does then stands at the end, and before that the cause.
+    let words = words.split(". applying ").next()?;
+    let words = words.rsplit(": could not ").next()?;
+    let words = match words.split_once("cannot fetch Wasm module ") {
+        Some((_, cause)) => cause.split_once(": ").map_or(cause, |(_, cause)| cause),
+        None => words,
+    };
+    let shown: String = words.chars().take(MOST_WORDS).collect();
+    let is_cut = shown.len() < words.len();
+    Some(if is_cut { format!("{shown}…") } else { shown })
 }
 
 /// Returns whether the filter said last that it is inert.
