@@ -571,7 +571,7 @@ fn what_is_made_for_other_programs() {
     let (_, error, code) = run(&format!("bluegreen man {folder}"));
     assert_eq!((error.as_str(), code), ("", 0));
     let pages = fs::read_dir(folder).expect("a folder").count();
-    assert_eq!(pages, 11);
+    assert_eq!(pages, 12);
 }
 
 #[test]

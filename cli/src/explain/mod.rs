@@ -52,9 +52,12 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
         files.push(file);
     }
     let names = args.routes.join(", ");
-    let routes = Routes::of(&files).map_err(|error| match &*names {
-        "" => error.to_string(),
-        names => format!("{names}: {error}"),
+    let routes = Routes::of(&files).map_err(|error| {
+        if names.is_empty() {
+            error
+        } else {
+            format!("{names}: {error}")
+        }
     })?;
     if routes.is_empty() {
         return Err(match &*names {
