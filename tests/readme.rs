@@ -737,7 +737,14 @@ fn every_command_runs_in_a_test_or_the_page_says_why_not() {
                 assert!(reason.split(' ').count() > 3, "{page}: {reason}");
             } else {
                 // tests/e2e/readme.py runs the sections with words like these.
-                let words = ["kubectl", "istioctl", "$REGISTRY", ".example"];
+                let words = [
+                    "kubectl",
+                    "istioctl",
+                    "$REGISTRY",
+                    ".example",
+                    "bluegreen doctor",
+                    "--from-cluster",
+                ];
                 let by_words = page == "README.md" || page.starts_with("docs/");
                 assert!(
                     WALKTHROUGHS.contains(&&*page)
