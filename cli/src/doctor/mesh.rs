@@ -262,12 +262,16 @@ impl Plugin<'_> {
             )
             .collect();
         if !targets.is_empty() {
-            let gateway = pod.labels.get("gateway.networking.k8s.io/gateway-name");
-            let mut names = targets
-                .iter()
-                .filter_map(|target| target.text_at(&["name"]));
-            return self.namespace == pod.namespace
-                && gateway.is_some_and(|gateway| names.any(|name| name == gateway));
+            let own = pod.labels.get("gateway.networking.k8s.io/gateway-name");
+            return targets.iter().any(|target| {
+                let is_here = self.namespace == pod.namespace;
+                match target.text_at(&["kind"]) {
+                    Some("GatewayClass") => self.namespace == root && pod.kind == Kind::Waypoint,
+                    Some("Gateway") => is_here && target.text_at(&["name"]) == own.map(|s| &**s),
+                    // Of a Service: its waypoint's.
+                    _ => is_here && pod.kind == Kind::Waypoint,
+                }
+            });
         }
         let is_near = self.namespace == root || self.namespace == pod.namespace;
         let selector = spec(&["selector", "matchLabels"]);

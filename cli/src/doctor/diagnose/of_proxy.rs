@@ -268,10 +268,10 @@ impl OfProxy<'_, '_> {
 
     fn twice(&mut self, proxy: &Proxy) {
         self.asked.insert(Column::Once);
-        let of_chain = |chain: &proxy::Chain| {
+        let of_chain = |chain: &proxy::Chain, is_marked: bool| {
             let ours = chain.plugins.iter().filter(|id| {
                 let mut all = self.plugins.iter();
-                all.any(|plugin| plugin.id() == **id)
+                all.any(|plugin| plugin.id() == **id && plugin.is_marked() == is_marked)
             });
             let ours: Vec<&str> = ours.map(String::as_str).collect();
             let others: BTreeSet<&str> = ours.iter().copied().collect();
@@ -282,8 +282,13 @@ impl OfProxy<'_, '_> {
                 _ => None,
             }
         };
-        // Each of its listeners has them.
-        let found: BTreeSet<String> = proxy.chains.iter().filter_map(of_chain).collect();
+        // One for marks and one for names of rules leave each other's routes alone. Each
+        // listener has them.
+        let chains = proxy.chains.iter();
+        let found: BTreeSet<String> = chains
+            .flat_map(|chain| [true, false].map(|is_marked| of_chain(chain, is_marked)))
+            .flatten()
+            .collect();
         for what in found {
             self.find(&TWICE, what);
         }
