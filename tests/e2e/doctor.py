@@ -14,6 +14,8 @@ from kit.envoy import ROOT
 # `make e2e` has built it.
 BLUEGREEN = ROOT / "target/cli/debug/bluegreen"
 WIDTH = 80
+# As many are named in the text of those who have a fault.
+SHOWN = 4
 
 # Who is named where no proxy is.
 MANIFESTS = "manifests"
@@ -91,10 +93,13 @@ class Visit:
             for fault in self.faults
             for who in fault["where"]
         }
-        words = " ".join(self.text.split())
+        # Long commands go on behind a backslash.
+        words = " ".join(self.text.replace("\\\n", "").split())
         for fault in self.said["faults"]:
             head = f"{fault['column']}: {fault['what']}"
             said = [head, fault["users"], fault["why"], *fault["mend"].splitlines()]
+            workloads = {OF_POD.sub("", who) for who in fault["where"]}
+            said += workloads if len(workloads) <= SHOWN else []
             for each in said:
                 assert " ".join(each.split()) in words, (each, self.text)
         assert all(len(line) <= WIDTH for line in self.text.splitlines()), self.text
