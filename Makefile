@@ -199,6 +199,7 @@ e2e-others := controllers gateway_api
 
 .PHONY: e2e
 e2e: .need-e2e $(venv)/.installed $(venv)/.image-installed ## What users apply, on the cluster of KUBECONFIG: minutes
+	@$(logged) cli-debug cargo build $(cli)
 	@$(logged) --live e2e $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') $(e2e-others:%=--ignore tests/e2e/%) tests/e2e
 
 .PHONY: e2e-controllers

@@ -354,12 +354,16 @@ def with_tag(url: str, tag: str) -> str:
     return f"{url.partition('@')[0]}:{tag}"
 
 
-def push_another(tag: str) -> None:
-    """Pushes a module that does the same, of other bytes: what Envoy knows one by."""
+def push_another(tag: str, name: str = "next") -> None:
+    """Pushes a module that does the same, of other bytes: what Envoy knows one by.
+
+    The others are a custom section: its id, its size, and its name, which is all of it.
+    """
+    section = bytes([0, len(name) + 1, len(name)]) + name.encode()
     folder = FILES / "another"
     folder.mkdir(exist_ok=True)
     module = folder / "bluegreen.wasm"
-    module.write_bytes((ROOT / "target/bluegreen.wasm").read_bytes() + SECTION)
+    module.write_bytes((ROOT / "target/bluegreen.wasm").read_bytes() + section)
     image = ("--image", folder / "image")
     run(sys.executable, IMAGE / "build.py", "--module", module, *image)
     push = ("env", tls_verify(), sys.executable, IMAGE / "push.py", *image)
@@ -368,9 +372,6 @@ def push_another(tag: str) -> None:
 
 # What `make image` and `make push` run.
 IMAGE = ROOT / "envoyfilter/image"
-
-# A custom section of a module: its id, its size, and its name, which is all of it.
-SECTION = b"\x00\x05\x04next"
 
 
 def tls_verify() -> str:

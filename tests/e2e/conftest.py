@@ -170,6 +170,61 @@ def own_settings(shop: None) -> Iterator[Callable[[str, cluster.Json], None]]:
     assert there["spec"] == outbound["spec"]
 
 
+@pytest.fixture
+def own_registry(shop: None) -> Iterator[Callable[[bool], None]]:
+    """The plugins from a registry that can be down: a Service that leads to ours."""
+    host, _, port = cluster.registry().rpartition(":")
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "registry", "namespace": cluster.NAMESPACE},
+        "spec": {"ports": [{"name": "tcp", "port": int(port)}]},
+    }
+    slice_ = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "registry",
+            "namespace": cluster.NAMESPACE,
+            "labels": {"kubernetes.io/service-name": "registry"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [host]}],
+        "ports": [{"name": "tcp", "port": int(port)}],
+    }
+
+    def answers() -> bool:
+        curl = ("curl", "-sf", f"http://{cluster.OWN_REGISTRY}:{port}/v2/")
+        target = ("-n", SYSTEM, f"deployment/{GATEWAY}")
+        return "{}" in cluster.kubectl("exec", *target, "--", *curl, check=False)
+
+    def is_up(up: bool) -> None:
+        if up:
+            cluster.apply(slice_)
+        else:
+            cluster.kubectl(
+                "-n", cluster.NAMESPACE, "delete", "endpointslice", "registry"
+            )
+        cluster.until(f"the registry is up: {up}", lambda: answers() == up)
+
+    cluster.apply(service)
+    is_up(True)
+    objects = cluster.documents(cluster.PLUGINS)
+    for each in objects:
+        url = each["spec"]["url"]
+        own = f"{cluster.OWN_REGISTRY}:{port}"
+        each["spec"]["url"] = re.sub(r"//[^/]*/", f"//{own}/", url)
+    cluster.apply(*objects)
+    cluster.wait_for_log(SYSTEM, GATEWAY, cluster.OWN_REGISTRY)
+    cluster.until("the filter runs", lambda: ask().all("set-cookie"))
+    yield is_up
+    cluster.kubectl(
+        "-n", SYSTEM, "annotate", "wasmplugin", "-l", "app=bluegreen", "fetch-"
+    )
+    cluster.apply(cluster.PLUGINS)
+    cluster.wait_for_filter()
+
+
 def changes(said: str) -> bool:
     """Whether kubectl says that it changed anything."""
     return any(not line.endswith(" unchanged") for line in said.splitlines())

@@ -1,13 +1,12 @@
 """Failures: what a mesh goes through, while users keep asking."""
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import cluster
 import pytest
-from cluster import GATEWAY, NAMESPACE, PLUGINS, SYSTEM
+from cluster import GATEWAY, NAMESPACE, SYSTEM
 from report import Proof
 from users import Answer, Traffic, User, ask, returning, traffic
 
@@ -74,56 +73,3 @@ def test_the_registry_is_down_when_pods_start(
         cluster.wait_for_filter()
         cluster.wait_for_old_connections()
     proof(f"failed of {len(running.answers)} requests", running.figure)
-
-
-@pytest.fixture
-def own_registry(shop: None) -> Iterator[Callable[[bool], None]]:
-    """The plugins from a registry that can be down: a Service that leads to ours."""
-    host, _, port = cluster.registry().rpartition(":")
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "registry", "namespace": NAMESPACE},
-        "spec": {"ports": [{"name": "tcp", "port": int(port)}]},
-    }
-    slice_ = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "registry",
-            "namespace": NAMESPACE,
-            "labels": {"kubernetes.io/service-name": "registry"},
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [host]}],
-        "ports": [{"name": "tcp", "port": int(port)}],
-    }
-
-    def answers() -> bool:
-        curl = ("curl", "-sf", f"http://{cluster.OWN_REGISTRY}:{port}/v2/")
-        target = ("-n", SYSTEM, f"deployment/{GATEWAY}")
-        return "{}" in cluster.kubectl("exec", *target, "--", *curl, check=False)
-
-    def is_up(up: bool) -> None:
-        if up:
-            cluster.apply(slice_)
-        else:
-            cluster.kubectl("-n", NAMESPACE, "delete", "endpointslice", "registry")
-        cluster.until(f"the registry is up: {up}", lambda: answers() == up)
-
-    cluster.apply(service)
-    is_up(True)
-    objects = cluster.documents(PLUGINS)
-    for each in objects:
-        url = each["spec"]["url"]
-        own = f"{cluster.OWN_REGISTRY}:{port}"
-        each["spec"]["url"] = re.sub(r"//[^/]*/", f"//{own}/", url)
-    cluster.apply(*objects)
-    cluster.wait_for_log(SYSTEM, GATEWAY, cluster.OWN_REGISTRY)
-    cluster.until("the filter runs", is_sticky)
-    yield is_up
-    cluster.kubectl(
-        "-n", SYSTEM, "annotate", "wasmplugin", "-l", "app=bluegreen", "fetch-"
-    )
-    cluster.apply(PLUGINS)
-    cluster.wait_for_filter()

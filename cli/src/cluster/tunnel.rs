@@ -115,9 +115,9 @@ impl Tunnel {
         let request = request.body(Empty::new());
         let request = request.map_err(|error| error.to_string())?;
         let whole = async {
-            self.sender.ready().await.map_err(|error| because(&error))?;
+            self.sender.ready().await.map_err(|error| closed(&error))?;
             let answer = self.sender.send_request(request).await;
-            let answer = answer.map_err(|error| because(&error))?;
+            let answer = answer.map_err(|error| closed(&error))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, MOST_BYTES).collect().await;
             let body = body.map_err(|error| error.to_string())?;
@@ -129,5 +129,14 @@ impl Tunnel {
         };
         let answer = tokio::time::timeout(LONGEST, whole).await;
         answer.map_err(|_| format!("{path}: no answer in time"))?
+    }
+}
+
+/// Returns why there is no answer: how far hyper was when a port closed is chance.
+fn closed(error: &hyper::Error) -> String {
+    if error.is_closed() || error.is_canceled() || error.is_incomplete_message() {
+        "nobody listens there, or the connection was closed".to_owned()
+    } else {
+        because(error)
     }
 }

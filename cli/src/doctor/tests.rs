@@ -142,10 +142,13 @@ const ROWS: &[Row] = &[
                 mesh,
                 "2026-11-29T12:19:54Z\terror\twasm\terror in converting the wasm config to \
                  local: cannot fetch Wasm module oci://registry.example/bluegreen:0.1.0: could \
-                 not fetch Wasm OCI image: could not fetch manifest: GET http://registry.example",
+                 not fetch Wasm OCI image: could not fetch manifest: GET http://registry.example/\
+                 manifests/sha256:abababababababababababababababababababababababababababababababab: \
+                 MANIFEST_UNKNOWN: manifest unknown. applying allow RBAC filter",
             );
         },
-        "could not be fetched: fetch manifest: GET http://registry.example",
+        "could not be fetched: fetch manifest: GET http://registry.example/manifests/\
+         sha256:abababababab…: MANIFEST_UNKNOWN: manifest unknown",
     ),
     (
         &["module-digest"],

@@ -396,6 +396,13 @@ fn agents_words(log: &str, id: &str, url: &str) -> Option<String> {
         Some((_, cause)) => cause.split_once(": ").map_or(cause, |(_, cause)| cause),
         None => words,
     };
+    let mut parts = words.split("sha256:");
+    let start = parts.next().unwrap_or_default().to_owned();
+    let words = parts.fold(start, |words, rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let (digest, rest) = rest.split_at_checked(digits).unwrap_or_default();
+        format!("{words}sha256:{}{rest}", short(digest))
+    });
     let shown: String = words.chars().take(MOST_WORDS).collect();
     let is_cut = shown.len() < words.len();
     Some(if is_cut { format!("{shown}…") } else { shown })
