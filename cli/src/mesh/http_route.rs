@@ -20,12 +20,14 @@ pub(super) fn add(number: usize, file: &File, root: &Node, all: &mut Made) -> Re
             .to_owned(),
         namespace: namespace(root).to_owned(),
     });
-    for parent in parents(root) {
+    for (number_of_parent, parent) in parents(root).into_iter().enumerate() {
         let rules = root.at(&["spec", "rules"]).map(Node::items);
         for rule in rules.unwrap_or_default() {
             let matches = rule.at(&["matches"]).map(Node::items);
             let matches = matches.unwrap_or_default();
-            all.look(matches.len().max(1), 1)?;
+            if number_of_parent > 0 {
+                all.look(matches.len().max(1), 1)?;
+            }
             let mut matches: Vec<_> = matches.iter().map(|entry| conditions(entry)).collect();
             if matches.is_empty() {
                 matches.push(Vec::new());

@@ -147,7 +147,7 @@ pub(super) struct Made {
     looked: usize,
 }
 
-/// More routes than anybody has: some files that are short say millions.
+/// More routes than anybody has, of two lists that multiply.
 #[derive(Debug)]
 pub(super) struct TooMany;
 
@@ -160,7 +160,7 @@ impl Made {
     }
 }
 
-/// The most routes that are looked at. A proxy with as many would take minutes to begin.
+/// The most routes that come of two lists. Of one there are no more than values in a file.
 const MOST_ROUTES: usize = 100_000;
 
 impl Routes {
@@ -169,7 +169,9 @@ impl Routes {
     /// # Errors
     /// When there are too many.
     pub fn of(files: &[File]) -> Result<Self, String> {
-        Self::made(files).map_err(|TooMany| format!("more than {MOST_ROUTES} routes"))
+        Self::made(files).map_err(|TooMany| {
+            format!("more than {MOST_ROUTES} routes by `delegate` or `parentRefs`")
+        })
     }
 
     fn made(files: &[File]) -> Result<Self, TooMany> {

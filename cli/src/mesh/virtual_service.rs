@@ -27,7 +27,9 @@ pub(super) fn add(
     // `of_root` is a route of this object, and `leaf` one that it delegates to.
     let mut add = |of_root: &Node, leaf: Option<(&Node, &Delegate<'_>)>| {
         let own = leaf.map(|(leaf, _)| entries(leaf)).unwrap_or_default();
-        all.look(entries(of_root).len().max(1), own.len().max(1))?;
+        if leaf.is_some() {
+            all.look(entries(of_root).len().max(1), own.len().max(1))?;
+        }
         let Some(matches) = delegate::within(entries(of_root), own) else {
             return Ok(());
         };
