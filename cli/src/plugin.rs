@@ -1,7 +1,7 @@
 //! The configuration of the filter, out of a plugin's manifest or by itself.
 
 use crate::files::File;
-use crate::mesh::Side;
+use crate::mesh::{Side, Source};
 use crate::yaml::Node;
 use bluegreen::core::config::{self, Config};
 use bluegreen::core::role::{Role, Setting};
@@ -63,40 +63,43 @@ pub(crate) fn read_at(file: Option<&str>, side: &Side) -> Result<Plugin, String>
     }
 }
 
-/// Reads the configuration of the plugin that runs in a cluster on a side of the mesh: the
-/// nearest one.
-pub(crate) fn live(files: &[File], istio_namespace: &str, side: &Side) -> Result<Plugin, String> {
+/// Reads the configuration of the plugin that runs in a cluster on a side of the mesh, for
+/// the route that takes the request: the nearest one. That for names of rules is for those
+/// of an `HTTPRoute`.
+pub(crate) fn live(
+    files: &[File],
+    istio_namespace: &str,
+    side: &Side,
+    route: Option<&Source>,
+) -> Result<Plugin, String> {
+    let of_rule = route.filter(|source| source.kind == "HTTPRoute");
+    let is_named = of_rule.is_some() || matches!(side, Side::Waypoint { .. });
     let text = |root: &Node, key| root.text_at(&["metadata", key]).map(str::to_owned);
     let of = |namespace: &str| {
         let mut roots = crate::cluster::roots(files);
         roots.find_map(|root| {
             let node = wasm(root)?.at(&["pluginConfig"]);
-            let is_there = text(root, "namespace").as_deref() == Some(namespace);
-            let is_it = is_there && crate::check::runs_filter(root) && is_for(side, node);
+            let routes = node.and_then(|config| config.text_at(&["routes"]));
+            let is_it = text(root, "namespace").as_deref() == Some(namespace)
+                && crate::check::runs_filter(root)
+                && !has_role_server(node)
+                && (routes == Some("named")) == is_named;
             is_it.then(|| (text(root, "name").unwrap_or_default(), node))
         })
     };
     let near = match side {
-        Side::Gateway => None,
+        Side::Gateway => of_rule.map(|source| &*source.namespace),
         Side::Caller(namespace) | Side::Waypoint { namespace, .. } => Some(&**namespace),
     };
     let found = near.and_then(of).or_else(|| of(istio_namespace));
     let (name, node) = found.ok_or_else(|| {
+        let near = near.map(|near| format!("{near} or ")).unwrap_or_default();
         format!(
-            "there is no plugin in {}: hand over one with -c FILE, or name the root namespace \
-             with --istio-namespace",
-            near.unwrap_or(istio_namespace)
+            "there is no plugin in {near}{istio_namespace}: hand over one with -c FILE, or name \
+             the root namespace with --istio-namespace"
         )
     })?;
     of_node(&format!("the plugin {name}"), node)
-}
-
-/// Returns whether a configuration is for a side of the mesh: waypoints have routes that are
-/// named.
-fn is_for(side: &Side, config: Option<&Node>) -> bool {
-    let routes = config.and_then(|config| config.text_at(&["routes"]));
-    let is_named = routes == Some("named");
-    !has_role_server(config) && is_named == matches!(side, Side::Waypoint { .. })
 }
 
 fn has_role_server(config: Option<&Node>) -> bool {

@@ -28,52 +28,26 @@ const RANDOM: u64 = 0x00c0_ffee_00c0_ffee;
 pub fn run(args: &ExplainArgs) -> Result<End, String> {
     files::one_input(args.routes.iter().chain(&args.config))?;
     let facts = curl::facts(args)?;
+    let request = curl::request(args)?;
     let live = if args.from_cluster {
         Cluster::new(&args.cluster)?.files(None)?
     } else {
         Vec::new()
     };
+    let files = if args.routes.is_empty() {
+        &live
+    } else {
+        &read(&args.routes)?
+    };
+    let routes = routes(args, files)?;
     let plugin = match &args.config {
         None if args.from_cluster => {
-            plugin::live(&live, &args.cluster.istio_namespace, &facts.side)?
+            let found = routes.find(&request, &facts);
+            let source = found.map(|route| &*route.source);
+            plugin::live(&live, &args.cluster.istio_namespace, &facts.side, source)?
         }
         config => plugin::read_at(config.as_deref(), &facts.side)?,
     };
-    let mut files = if args.routes.is_empty() {
-        live
-    } else {
-        Vec::new()
-    };
-    for name in &args.routes {
-        let file = File::read(name)?;
-        if let Some(error) = file.errors.first() {
-            return Err(format!("{}: {}", file.at(error.span.start), error.what));
-        }
-        files.push(file);
-    }
-    let names = args.routes.join(", ");
-    let routes = Routes::of(&files).map_err(|error| {
-        if names.is_empty() {
-            error
-        } else {
-            format!("{names}: {error}")
-        }
-    })?;
-    if routes.is_empty() {
-        return Err(match &*names {
-            "" if args.from_cluster => {
-                "no VirtualService and no HTTPRoute with routes in the cluster".to_owned()
-            }
-            "" => "no routes: hand over the VirtualService with -r FILE, or take what is in the \
-                   cluster with --from-cluster"
-                .to_owned(),
-            names => format!(
-                "{names}: no VirtualService with hosts and routes, and no HTTPRoute with \
-                 parentRefs and rules"
-            ),
-        });
-    }
-    let request = curl::request(args)?;
     let is_waypoint = matches!(facts.side, Side::Waypoint { .. });
     let place = Place {
         node: plugin::node(&facts.side),
@@ -114,6 +88,45 @@ pub fn run(args: &ExplainArgs) -> Result<End, String> {
         End::Good
     } else {
         End::Found
+    })
+}
+
+fn read(names: &[String]) -> Result<Vec<File>, String> {
+    let mut files = Vec::new();
+    for name in names {
+        let file = File::read(name)?;
+        if let Some(error) = file.errors.first() {
+            return Err(format!("{}: {}", file.at(error.span.start), error.what));
+        }
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// Returns the routes of files, which have some.
+fn routes(args: &ExplainArgs, files: &[File]) -> Result<Routes, String> {
+    let names = args.routes.join(", ");
+    let routes = Routes::of(files).map_err(|error| {
+        if names.is_empty() {
+            error
+        } else {
+            format!("{names}: {error}")
+        }
+    })?;
+    if !routes.is_empty() {
+        return Ok(routes);
+    }
+    Err(match &*names {
+        "" if args.from_cluster => {
+            "no VirtualService and no HTTPRoute with routes in the cluster".to_owned()
+        }
+        "" => "no routes: hand over the VirtualService with -r FILE, or take what is in the \
+               cluster with --from-cluster"
+            .to_owned(),
+        names => format!(
+            "{names}: no VirtualService with hosts and routes, and no HTTPRoute with parentRefs \
+             and rules"
+        ),
     })
 }
 
