@@ -96,9 +96,7 @@ pub fn run(args: &DoctorArgs) -> Result<End, String> {
     found
         .faults
         .extend(served.iter().filter_map(served::Served::fault));
-    found
-        .faults
-        .retain(|fault| !args.allow.iter().any(|id| id == fault.id));
+    found.allow(&args.allow, &mesh);
     screen::out(&report::text(args.output, &mesh, &found, &served));
     let is_bad = found.faults.iter().any(|fault| !fault.is_note);
     Ok(if is_bad { End::Found } else { End::Good })

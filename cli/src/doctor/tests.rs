@@ -391,6 +391,22 @@ fn each_fault_is_found_and_no_other() {
 }
 
 #[test]
+fn nothing_is_said_of_what_is_allowed() {
+    let mut mesh = healthy();
+    proxy(&mut mesh).stat_tags.clear();
+    mesh.kubernetes = "v1.29.0".to_owned();
+    let mut found = diagnose(&mesh);
+    assert_eq!(faults(&found), BTreeSet::from(["stat-tags", "version"]));
+    found.allow(&["stat-tags".to_owned(), "version".to_owned()], &mesh);
+    assert_eq!(faults(&found), BTreeSet::new());
+    let pod = mesh.proxies.first().expect("one").0.id();
+    assert_eq!(found.mark(1, &pod, Column::Tags), Mark::None);
+    // It was the objects' alone.
+    assert_eq!(found.mark(1, &pod, Column::Version), Mark::Good);
+    assert_eq!(found.mark_of_objects(&mesh, Column::Version), Mark::None);
+}
+
+#[test]
 fn requests_that_are_served_otherwise_are_a_fault() {
     let mut served = served::Served {
         object: "shop.shop".to_owned(),

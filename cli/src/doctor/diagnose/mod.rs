@@ -58,6 +58,20 @@ pub(super) fn diagnose(mesh: &Mesh, routes: &Routes) -> Diagnosis {
 }
 
 impl Diagnosis {
+    /// Leaves out the faults with these names: nothing is said of their columns then.
+    pub(super) fn allow(&mut self, ids: &[String], mesh: &Mesh) {
+        let is_allowed = |fault: &mut Fault| ids.iter().any(|id| id == fault.id);
+        let pods: Vec<String> = mesh.proxies.iter().map(|(pod, _)| pod.id()).collect();
+        for fault in self.faults.extract_if(.., is_allowed) {
+            let is_objects = fault.who.iter().any(|who| !pods.contains(who));
+            let of_pods = pods.iter().map(|pod| fault.who.contains(pod));
+            let rows = std::iter::once(is_objects).chain(of_pods);
+            for (_, asked) in rows.zip(&mut self.asked).filter(|(has, _)| *has) {
+                asked.remove(&fault.column);
+            }
+        }
+    }
+
     /// Returns the mark of the objects: of faults that no pod has.
     pub(super) fn mark_of_objects(&self, mesh: &Mesh, column: Column) -> Mark {
         let pods: BTreeSet<String> = mesh.proxies.iter().map(|(pod, _)| pod.id()).collect();
