@@ -100,6 +100,9 @@ def test_all_is_well(account: tuple[str, Path], proof: Proof) -> None:
             assert abs(version["served"] - share) <= NEAR, each
         line = f"{USERS} of {USERS} served as explained"
         assert seen.text.count(line) == len(served)
+    own = visit("-n", NAMESPACE)
+    assert own.code == 0
+    assert {each["namespace"] for each in own.said["proxies"]} == {NAMESPACE, SYSTEM}
     asked = USERS * len(served)
     proof("requests through the gateway, served as explained", f"{asked} of {asked}")
 

@@ -167,6 +167,13 @@ const ROWS: &[Row] = &[
         "the pluginConfig of istio-system.bluegreen-outbound is wrong",
     ),
     (
+        &["config-wrong"],
+        |mesh| {
+            proxy(mesh).wrong.insert(PLUGIN.to_owned());
+        },
+        "its log does not say whether a good one is in force",
+    ),
+    (
         &["config-inert"],
         |mesh| {
             proxy(mesh).wrong.insert(PLUGIN.to_owned());

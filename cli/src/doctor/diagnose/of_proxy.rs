@@ -164,17 +164,17 @@ impl OfProxy<'_, '_> {
             let words = words.map(|errors| errors.lines().collect::<Vec<_>>().join("; "));
             let words = words.map_or(String::new(), |words| format!(": {words}"));
             let log = self.mesh.logs.get(&self.pod.id());
-            let is_inert = log.is_some_and(|log| is_inert(log));
-            let kind = if is_inert {
-                &CONFIG_INERT
-            } else {
-                &CONFIG_WRONG
+            let (kind, unknown) = match log.and_then(|log| is_inert(log)) {
+                Some(true) => (&CONFIG_INERT, ""),
+                Some(false) => (&CONFIG_WRONG, ""),
+                // Access logs are long.
+                None => (
+                    &CONFIG_WRONG,
+                    "; its log does not say whether a good one is in force",
+                ),
             };
-            self.find_of(
-                kind,
-                format!("the pluginConfig of {id} is wrong{words}"),
-                Some(plugin),
-            );
+            let what = format!("the pluginConfig of {id} is wrong{words}{unknown}");
+            self.find_of(kind, what, Some(plugin));
         } else if !same(config, &plugin.json) {
             let what = format!("{id} has another pluginConfig here");
             self.find_of(&CONFIG_OLD, what, Some(plugin));
@@ -408,9 +408,9 @@ fn agents_words(log: &str, id: &str, url: &str) -> Option<String> {
     Some(if is_cut { format!("{shown}…") } else { shown })
 }
 
-/// Returns whether the filter said last that it is inert.
-fn is_inert(log: &str) -> bool {
+/// Returns whether the filter said last that it is inert; `None`: it has not said.
+fn is_inert(log: &str) -> Option<bool> {
     let mut lines = log.lines().rev();
     let last = lines.find(|line| line.contains("bluegreen: the configuration is wrong"));
-    last.is_some_and(|line| line.contains("inert"))
+    last.map(|line| line.contains("inert"))
 }
