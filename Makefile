@@ -208,6 +208,7 @@ e2e-controllers: .need-e2e-controllers $(venv)/.installed $(venv)/.image-install
 
 .PHONY: e2e-gateway-api
 e2e-gateway-api: .need-e2e-gateway-api $(venv)/.installed $(venv)/.image-installed .go-flagger ## HTTPRoutes: a Gateway, a waypoint, callers (needs Go)
+	@$(logged) cli-debug cargo build $(cli)
 	@$(logged) --live e2e-gateway-api $(pytest) -qs --tb=short $(if $(ONLY),-k '$(ONLY)') tests/e2e/gateway_api
 
 .PHONY: e2e-older

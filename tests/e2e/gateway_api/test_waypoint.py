@@ -16,6 +16,7 @@ import cluster
 import pytest
 import store
 from cluster import GATEWAY, RESPONSES, SYSTEM, kubectl
+from doctor import OF_POD, bluegreen, finds, is_well
 from report import Proof
 from store import HOST, NAMESPACE
 from users import Answer, User, all_ask, ask, returning, traffic
@@ -268,3 +269,57 @@ def test_a_strangers_version_does_not_get_in(
         )
         assert answer.version == user.expected(GREEN)
     proof("strangers' versions that reached the waypoint", "0 of 20")
+
+
+def test_doctor_knows_gateway_and_waypoint(waypoint: None, proof: Proof) -> None:
+    seen = is_well("-n", NAMESPACE)
+    marks = {OF_POD.sub("", pod): about["marks"] for pod, about in seen.pods.items()}
+    asked = ("module", "config", "once", "xds", "tags", "version")
+    for name in (store.GATEWAY, WAYPOINT):
+        good = [
+            column for column in asked if marks[f"{NAMESPACE}/{name}"][column] == "good"
+        ]
+        assert good == list(asked), (name, marks)
+        proof(f"of {name} doctor says ✔", len(good))
+
+
+@pytest.fixture
+def agentgateway() -> Iterator[None]:
+    """A Gateway of the class for agentgateway."""
+    cluster.apply(
+        {
+            "apiVersion": "gateway.networking.k8s.io/v1",
+            "kind": "Gateway",
+            "metadata": {"name": "agent", "namespace": NAMESPACE},
+            "spec": {
+                "gatewayClassName": "istio-agentgateway",
+                "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+            },
+        }
+    )
+    yield
+    kubectl("-n", NAMESPACE, "delete", "gateway.gateway.networking.k8s.io", "agent")
+
+
+def test_doctor_tells_of_agentgateway(
+    waypoint: None, agentgateway: None, proof: Proof
+) -> None:
+    expected = {("agentgateway", "routes"): {f"Gateway agent.{NAMESPACE}"}}
+    finds(expected, "-n", NAMESPACE)
+    proof("a Gateway of agentgateway", "found")
+
+
+def test_explain_says_what_the_cluster_does(waypoint: None, proof: Proof) -> None:
+    shift(70, 30)
+    there = f"{HOST}:80:{store.address()}:80"
+    cookie = "bluegreen-id=00c0ffee00c0ffee"
+    words = ("explain", "--from-cluster", "--ask", "--connect-to", there, "-b", cookie)
+    ran = bluegreen(*words, f"http://{HOST}/")
+    assert ran.code == 0, ran.out + ran.errors
+    assert f"of HTTPRoute store.{NAMESPACE} (in the cluster)" in ran.out
+    # What the Gateway in front does not know, the waypoint does.
+    service = ("--waypoint", f"store.{NAMESPACE}", "-H", "x-bluegreen-bucket: 84")
+    ran = bluegreen("explain", "--from-cluster", *service, f"http://{HOST}/")
+    assert ran.code == 0, ran.out + ran.errors
+    assert "store-green, by the bucket" in ran.out, ran.out
+    proof("explained from the cluster, at the Gateway and at the waypoint", 2)
