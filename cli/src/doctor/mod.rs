@@ -83,7 +83,8 @@ pub fn run(args: &DoctorArgs) -> Result<End, String> {
     let mut mesh = survey()?;
     let mut routes = Routes::of(&mesh.files)?;
     let mut found = diagnose::diagnose(&mesh, &routes);
-    if !found.faults.is_empty() {
+    found.allow(&args.allow, &mesh);
+    if found.is_bad() {
         std::thread::sleep(MOMENT);
         mesh = survey()?;
         routes = Routes::of(&mesh.files)?;
@@ -98,6 +99,9 @@ pub fn run(args: &DoctorArgs) -> Result<End, String> {
         .extend(served.iter().filter_map(served::Served::fault));
     found.allow(&args.allow, &mesh);
     screen::out(&report::text(args.output, &mesh, &found, &served));
-    let is_bad = found.faults.iter().any(|fault| !fault.is_note);
-    Ok(if is_bad { End::Found } else { End::Good })
+    Ok(if found.is_bad() {
+        End::Found
+    } else {
+        End::Good
+    })
 }

@@ -58,11 +58,19 @@ pub(super) fn diagnose(mesh: &Mesh, routes: &Routes) -> Diagnosis {
 }
 
 impl Diagnosis {
+    /// Returns whether something is wrong.
+    pub(super) fn is_bad(&self) -> bool {
+        self.faults.iter().any(|fault| !fault.is_note)
+    }
+
     /// Leaves out the faults with these names: nothing is said of their columns then.
     pub(super) fn allow(&mut self, ids: &[String], mesh: &Mesh) {
         let is_allowed = |fault: &mut Fault| ids.iter().any(|id| id == fault.id);
         let pods: Vec<String> = mesh.proxies.iter().map(|(pod, _)| pod.id()).collect();
         for fault in self.faults.extract_if(.., is_allowed) {
+            if fault.is_note {
+                continue;
+            }
             let is_objects = fault.who.iter().any(|who| !pods.contains(who));
             let of_pods = pods.iter().map(|pod| fault.who.contains(pod));
             let rows = std::iter::once(is_objects).chain(of_pods);
