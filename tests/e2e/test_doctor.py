@@ -367,6 +367,14 @@ def test_the_registry_is_down(
     proof("well again, by the command that it names", "✔")
 
 
+def test_no_plugin(proof: Proof) -> None:
+    cluster.delete(PLUGINS)
+    seen = finds({("no-plugin", "module"): {MANIFESTS}})
+    types("kubectl apply", seen, "no-plugin")
+    is_well()
+    proof("no plugin: well again, by the command that it names", "✔")
+
+
 def test_another_digest(proof: Proof) -> None:
     """A tag is pushed anew, and one pod restarts."""
     cluster.push_another(NAME)

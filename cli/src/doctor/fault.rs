@@ -146,7 +146,8 @@ kinds! {
     MODULE_DIGEST, "module-digest", Module,
         "Some may be treated by rules of another version of the filter.",
         "The module that runs is not the one of the plugin's url, or not everywhere the same.",
-        "Write the digest into `url` (oci://HOST/bluegreen@sha256:…), apply the plugin, and:\n\
+        "Write the digest into `url` (oci://HOST/bluegreen@sha256:…), apply the plugin, and \
+         for each of them:\n\
          kubectl -n NAMESPACE RESTART";
     CONFIG_WRONG, "config-wrong", Config,
         "The last good configuration stays in force, until the proxy starts anew: then the \
@@ -164,7 +165,7 @@ kinds! {
         "What was changed last does not hold here.",
         "The proxy runs with another configuration than the plugin has now.",
         "istioctl proxy-status POD.NAMESPACE\n\
-         If it stays:\n\
+         If it stays, for each of them:\n\
          kubectl -n NAMESPACE RESTART";
     NO_FILTER, "no-envoyfilter", Routes,
         "Every request of the mesh pays for the filter, and users are dealt by chance.",
@@ -247,7 +248,8 @@ kinds! {
         "Users see nothing of it: dashboard and alerts find no series.",
         "The proxy started without the names of our labels, and shows counters under long \
          names.",
-        "Tell the mesh their names, by envoyfilter/stat-tags/values.yaml; then:\n\
+        "Tell the mesh their names, by envoyfilter/stat-tags/values.yaml; then \
+         for each of them:\n\
          kubectl -n NAMESPACE RESTART";
     UNTRIED, "version", Version,
         "Perhaps nothing: nobody has tried it.",

@@ -181,10 +181,17 @@ fn of_served(served: &[Served]) -> String {
         } else {
             styled(RED, "✘")
         };
+        let sum: u64 = each.versions.iter().map(|(_, weight, ..)| weight).sum();
+        // Most sum to 100, as do the requests.
+        let of = if sum == 100 {
+            String::new()
+        } else {
+            format!(" of {sum}")
+        };
         let versions = each
             .versions
             .iter()
-            .map(|(version, weight, _, got)| format!("{version} {weight} → {got}"));
+            .map(|(version, weight, _, got)| format!("{version} {weight}{of} → {got}"));
         let versions: Vec<String> = versions.collect();
         let _ = writeln!(
             text,
