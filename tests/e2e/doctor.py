@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cluster
-from cluster import FILES, GATEWAY, PROXIES, SYSTEM, Json
+from cluster import FILES, GATEWAY, PROXIES, SYSTEM, ClusterError, Json
 from kit.envoy import ROOT
 
 # `make e2e` has built it.
@@ -117,7 +117,8 @@ def visit(*flags: object) -> Visit:
 
     with ThreadPoolExecutor(2) as pool:
         as_json, as_text = pool.map(run, [("-o", "json"), ()])
-    assert as_json.code == as_text.code, as_json.out + as_text.out
+    if as_json.code != as_text.code:
+        raise ClusterError(f"something changed:\n{as_json.out}{as_text.out}")
     return Visit(as_json.code, json.loads(as_json.out), as_text.out)
 
 
@@ -128,14 +129,20 @@ def finds(expected: Found, *flags: object) -> Visit:
 
     def found() -> Visit | None:
         last.append(visit(*flags))
-        return last[-1] if last[-1].found == wanted else None
+        if last[-1].found != wanted:
+            return None
+        try:
+            last[-1].check()
+        except AssertionError as error:
+            # What was applied a moment ago may have come between JSON and text.
+            raise ClusterError(str(error)) from error
+        return last[-1]
 
     try:
         seen = cluster.until(f"doctor finds {set(wanted) or 'nothing'}", found)
-    except cluster.ClusterError:
-        assert last[-1].found == wanted
+    except ClusterError:
+        assert not last or last[-1].found == wanted
         raise
-    seen.check()
     running = cluster.kubectl("get", "pods", "-A", "--no-headers").splitlines()
     running = ["/".join(line.split()[:2]) for line in running]
     assert set(seen.pods) <= set(running)
