@@ -5,7 +5,7 @@ use bluegreen::core::baggage::{self, Baggage, Keys, Members};
 use bluegreen::core::bucket::Bucket;
 use bluegreen::core::config;
 use bluegreen::core::cookie::Finder;
-use bluegreen::core::decision::Edit;
+use bluegreen::core::edit::Edit;
 use bluegreen::core::headers::{self, Headers};
 use bluegreen::core::host;
 use bluegreen::core::identity::CookieId;

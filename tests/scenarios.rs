@@ -8,7 +8,8 @@ mod host;
 mod table;
 
 use bluegreen::core::config::{self, Config, Routes, VERSION_HEADER};
-use bluegreen::core::decision::{self, Caller, Edit, Memory, PinValue};
+use bluegreen::core::decision::{self, Caller, Memory, PinValue};
+use bluegreen::core::edit::Edit;
 use bluegreen::core::host::ServiceNames;
 use bluegreen::core::metrics::{CounterId, Counters, Reason, Registry};
 use bluegreen::core::named_routes::NamedRoutes;

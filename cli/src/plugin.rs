@@ -26,6 +26,18 @@ pub(crate) fn wasm(root: &Node) -> Option<&Node> {
     }
 }
 
+/// Returns whether an object is a plugin that runs the filter.
+pub(crate) fn runs_filter(root: &Node) -> bool {
+    let Some(wasm) = wasm(root) else {
+        return false;
+    };
+    let url = wasm.text_at(&["url"]).unwrap_or_default();
+    let image = url.rsplit('/').next().unwrap_or_default();
+    let image = image.split(['@', ':', '.']).next().unwrap_or_default();
+    let name = root.text_at(&["metadata", "name"]);
+    name.is_some_and(|name| name.starts_with("bluegreen")) || image == "bluegreen"
+}
+
 /// Reads the configuration of a file: of its plugin for gateways and callers, or the file
 /// is one. Without a file it is what the shipped plugin says.
 pub(crate) fn read(file: Option<&str>) -> Result<Plugin, String> {
@@ -81,7 +93,7 @@ pub(crate) fn live(
             let node = wasm(root)?.at(&["pluginConfig"]);
             let routes = node.and_then(|config| config.text_at(&["routes"]));
             let is_it = text(root, "namespace").as_deref() == Some(namespace)
-                && crate::check::runs_filter(root)
+                && runs_filter(root)
                 && !has_role_server(node)
                 && (routes == Some("named")) == is_named;
             is_it.then(|| (text(root, "name").unwrap_or_default(), node))

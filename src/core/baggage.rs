@@ -6,7 +6,7 @@
 //! in one line or in several; behind a `;` a member has properties, which ours have not.
 //! Our values are of a-z, 0-9, `-`, `_` and `.`, which no agent encodes.
 
-use super::decision::Edit;
+use super::edit::Edit;
 use super::headers::Headers;
 use super::pin::hex;
 use std::iter;

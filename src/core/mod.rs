@@ -29,6 +29,7 @@ pub mod cache_control;
 pub mod config;
 pub mod cookie;
 pub mod decision;
+pub mod edit;
 pub mod headers;
 pub mod history;
 pub mod host;

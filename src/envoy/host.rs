@@ -9,7 +9,7 @@
 
 mod results;
 
-use crate::core::decision::Edit;
+use crate::core::edit::Edit;
 use crate::core::headers::Headers;
 use crate::core::metrics::CounterId;
 use crate::core::properties::Properties;

@@ -9,7 +9,6 @@ pub use report::Format;
 
 use crate::cluster::{Cluster, ClusterArgs};
 use crate::files::{self, File};
-use crate::yaml::Node;
 use crate::{End, screen};
 use clap::Args;
 use rules::{Checker, RULES};
@@ -81,11 +80,6 @@ pub fn run(args: &CheckArgs) -> Result<End, String> {
 /// Returns whether there is a rule of this name.
 pub(crate) fn is_rule(id: &str) -> bool {
     RULES.iter().any(|rule| rule.id == id)
-}
-
-/// Returns whether an object is a plugin that runs the filter.
-pub(crate) fn runs_filter(root: &Node) -> bool {
-    rules::runs_filter(root)
 }
 
 fn read(names: &[String]) -> Result<Vec<File>, String> {

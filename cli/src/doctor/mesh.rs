@@ -3,7 +3,7 @@
 use super::proxy::{Kind, Pod, Proxy};
 use crate::files::File;
 use crate::mesh::{Action, Routes, Source};
-use crate::plugin::wasm;
+use crate::plugin::{runs_filter, wasm};
 use crate::yaml::Node;
 use bluegreen::core::config::{self, Config};
 use bluegreen::core::role::{Role, Setting};
@@ -61,7 +61,7 @@ impl Mesh {
     /// Returns the plugins that run the filter.
     pub(super) fn plugins(&self) -> Vec<Plugin<'_>> {
         let roots = crate::cluster::roots(&self.files);
-        let ours = roots.filter(|root| crate::check::runs_filter(root));
+        let ours = roots.filter(|root| runs_filter(root));
         ours.filter_map(|root| {
             let wasm = wasm(root)?;
             let config = wasm.at(&["pluginConfig"]);

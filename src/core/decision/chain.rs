@@ -1,10 +1,11 @@
 //! What a request's baggage says at a client, and what it says behind a proxy.
 
+use super::Caller;
 use super::pinned::Pin;
-use super::{Caller, Edit};
 use crate::core::baggage::{Baggage, Keys, Members};
 use crate::core::bucket::Bucket;
 use crate::core::config::{Config, Settings};
+use crate::core::edit::Edit;
 use crate::core::headers::Headers;
 use crate::core::metrics::{Reason, Reasons};
 use crate::core::pin::PinRequest;

@@ -1,10 +1,11 @@
 //! What becomes of a request whose route may state its weights in its name: whether it
 //! takes part, and which version it asks for.
 
+use super::Caller;
 use super::pinned::Pin;
-use super::{Caller, Edit};
 use crate::core::bucket::Bucket;
 use crate::core::config::VERSION_HEADER;
+use crate::core::edit::Edit;
 use crate::core::headers::{Found, Headers};
 use crate::core::metrics::{Reason, Reasons, Source};
 use crate::core::named_routes::{self, NamedRoute, NamedRoutes};

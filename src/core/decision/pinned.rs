@@ -1,8 +1,9 @@
 //! What a request's pin comes to: a version, for this proxy and those behind it.
 
 use super::signed;
-use super::{Caller, Edit, PinCookie};
+use super::{Caller, PinCookie};
 use crate::core::config::Settings;
+use crate::core::edit::Edit;
 use crate::core::headers::{Found, Headers};
 use crate::core::host;
 use crate::core::metrics::{Reason, Source};

@@ -1,9 +1,10 @@
 //! What becomes of a response: what it says, and as what it counts.
 
 use super::named::Asked;
-use super::{Edit, Memory, PinCookie, Stranger};
+use super::{Memory, PinCookie, Stranger};
 use crate::core::cache_control;
 use crate::core::config::{Config, IdentityCookie, Settings, When};
+use crate::core::edit::Edit;
 use crate::core::headers::Headers;
 use crate::core::metrics::{Code, Counted, Reason};
 use crate::core::properties::Properties;

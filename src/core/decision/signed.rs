@@ -1,8 +1,9 @@
 //! What a stranger's pin comes to where pins have to be signed.
 
+use super::PinCookie;
 use super::pinned::{Pin, PinValue, Pins, only};
-use super::{Edit, PinCookie};
 use crate::core::config::Settings;
+use crate::core::edit::Edit;
 use crate::core::metrics::{Reason, Source};
 use crate::core::pin::{self, PinName, PinRequest};
 use crate::core::pin_list::PinList;

@@ -11,7 +11,6 @@ mod virtual_services;
 mod weights;
 
 pub(super) use list::{RULES, YAML};
-pub(super) use plugins::runs_filter;
 
 use super::finding::{Finding, Place, Rule};
 use crate::files::File;

@@ -4,8 +4,7 @@ use super::list::{
     PLUGIN_FAIL, PLUGIN_MATCH, PLUGIN_NAME, PLUGIN_PHASE, PLUGIN_PRIORITY, PLUGIN_TAG, PLUGIN_TWICE,
 };
 use super::{Checker, Object, Said, listed};
-use crate::plugin::wasm;
-use crate::yaml::Node;
+use crate::plugin::{runs_filter, wasm};
 use bluegreen::core::config::{self, Config, Routes};
 use bluegreen::core::marked_routes::PLUGINS;
 use bluegreen::core::role::{Role, Setting};
@@ -19,18 +18,6 @@ const MOST_COMPARED: usize = 100;
 /// Returns whether a plugin runs the filter: by its name, or by its image's.
 pub(super) fn is_ours(object: Object<'_>) -> bool {
     runs_filter(object.root)
-}
-
-/// Returns whether an object is a plugin that runs the filter.
-pub(in crate::check) fn runs_filter(root: &Node) -> bool {
-    let Some(wasm) = wasm(root) else {
-        return false;
-    };
-    let url = wasm.text_at(&["url"]).unwrap_or_default();
-    let image = url.rsplit('/').next().unwrap_or_default();
-    let image = image.split(['@', ':', '.']).next().unwrap_or_default();
-    let name = root.text_at(&["metadata", "name"]);
-    name.is_some_and(|name| name.starts_with("bluegreen")) || image == "bluegreen"
 }
 
 /// Returns the configuration of a plugin, if it is good.
