@@ -10,8 +10,9 @@ use crate::core::baggage;
 use crate::core::cache_control;
 use crate::core::config::{self, Config, ConfigErrors, Routes, VERSION_HEADER};
 use crate::core::decision::{
-    self, Caller, Edit, Memory, NamedRequest, PinValue, RequestDecision, ResponseDecision,
+    self, Caller, Memory, NamedRequest, PinValue, RequestDecision, ResponseDecision,
 };
+use crate::core::edit::Edit;
 use crate::core::history::{Meeting, Place};
 use crate::core::host::ServiceNames;
 use crate::core::metrics::{self, CONFIG_REJECTED, CounterId, Counters, Reason};

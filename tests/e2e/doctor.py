@@ -141,7 +141,7 @@ def finds(expected: Found, *flags: object) -> Visit:
     try:
         seen = cluster.until(f"doctor finds {set(wanted) or 'nothing'}", found)
     except ClusterError:
-        assert not last or last[-1].found == wanted
+        assert not last or last[-1].found == wanted, last[-1].text
         raise
     running = cluster.kubectl("get", "pods", "-A", "--no-headers").splitlines()
     running = ["/".join(line.split()[:2]) for line in running]

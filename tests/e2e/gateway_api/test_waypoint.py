@@ -314,7 +314,9 @@ def test_explain_says_what_the_cluster_does(waypoint: None, proof: Proof) -> Non
     there = f"{HOST}:80:{store.address()}:80"
     cookie = "bluegreen-id=00c0ffee00c0ffee"
     words = ("explain", "--from-cluster", "--ask", "--connect-to", there, "-b", cookie)
-    ran = bluegreen(*words, f"http://{HOST}/")
+    # The waypoint behind it has said who answers.
+    tag = ("--answer", "x-served-version: store-blue")
+    ran = bluegreen(*words, *tag, f"http://{HOST}/")
     assert ran.code == 0, ran.out + ran.errors
     assert f"of HTTPRoute store.{NAMESPACE} (in the cluster)" in ran.out
     # What the Gateway in front does not know, the waypoint does.

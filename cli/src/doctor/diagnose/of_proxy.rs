@@ -122,7 +122,13 @@ impl OfProxy<'_, '_> {
     fn module(&mut self, proxy: &Proxy, plugin: &Plugin<'_>, chains: &[&proxy::Chain]) {
         self.asked.insert(Column::Module);
         let id = plugin.id();
-        let in_chains = chains.iter().all(|chain| chain.plugins.contains(&id));
+        let has_it = |chain: &&proxy::Chain| chain.plugins.contains(&id);
+        // A waypoint has other chains for tunnels, and for what is not HTTP.
+        let in_chains = if self.pod.kind == proxy::Kind::Waypoint {
+            chains.iter().any(has_it)
+        } else {
+            chains.iter().all(has_it)
+        };
         let loaded = match proxy.plugins.get(&id) {
             Some(loaded) if in_chains => loaded,
             Some(_) => {
