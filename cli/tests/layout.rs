@@ -26,6 +26,8 @@ fn nothing_of_the_command_is_in_the_lock_file_of_the_module() {
     for name in [
         "bluegreen-cli",
         "clap_mangen",
+        "hyper",
+        "kube",
         "saphyr-parser",
         "regex-lite",
     ] {
