@@ -3,10 +3,9 @@
 use super::proxy::{Kind, Pod, Proxy};
 use crate::files::File;
 use crate::mesh::{Action, Routes, Source};
-use crate::plugin::{runs_filter, wasm};
+use crate::plugin::{is_servers, runs_filter, wasm};
 use crate::yaml::Node;
 use bluegreen::core::config::{self, Config};
-use bluegreen::core::role::{Role, Setting};
 use bluegreen::core::version::Version;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -239,8 +238,7 @@ impl Plugin<'_> {
 
     /// Returns whether it is for servers.
     pub(super) fn is_servers(&self) -> bool {
-        let role = self.config.as_ref().map(|config| config.role);
-        role == Some(Setting::Fixed(Role::Server))
+        self.config.as_ref().is_some_and(is_servers)
     }
 
     /// Returns whether marks in the routes switch it on.

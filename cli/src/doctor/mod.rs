@@ -79,7 +79,7 @@ pub fn run(args: &DoctorArgs) -> Result<End, String> {
     }
     let cluster = Cluster::new(&args.cluster)?;
     let root = &args.cluster.istio_namespace;
-    let survey = || survey::survey(&cluster, root, args.namespace.as_deref(), false);
+    let survey = || survey::survey(&cluster, root, args.namespace.as_deref());
     let mut mesh = survey()?;
     let mut routes = Routes::of(&mesh.files)?;
     let mut found = diagnose::diagnose(&mesh, &routes);

@@ -24,9 +24,8 @@ pub(super) fn survey(
     cluster: &Cluster,
     root: &str,
     namespace: Option<&str>,
-    is_quiet: bool,
 ) -> Result<Mesh, String> {
-    let progress = progress(is_quiet);
+    let progress = progress();
     progress.set_message("objects");
     let mut mesh = Mesh {
         kubernetes: cluster.version.clone(),
@@ -250,13 +249,9 @@ pub(super) fn rights() -> String {
             - apiGroups: [\"\"]\n  resources: [pods/portforward]\n  verbs: [get, create]\n"
 }
 
-fn progress(is_quiet: bool) -> ProgressBar {
+fn progress() -> ProgressBar {
     // Without a terminal it draws nothing.
-    let progress = if is_quiet {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new_spinner()
-    };
+    let progress = ProgressBar::new_spinner();
     let style = ProgressStyle::with_template("{spinner} reading {wide_msg}");
     progress.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     progress.enable_steady_tick(Duration::from_millis(100));
