@@ -71,3 +71,12 @@ pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     }
     lines
 }
+
+/// Returns the first names with commas between them, and how many more there are.
+pub(crate) fn first_of(names: &[String], most: usize) -> String {
+    let shown = names.get(..most).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

@@ -6,7 +6,7 @@ use super::fault::{Column, Fault, KINDS};
 use super::mesh::{Mesh, Plugin};
 use super::proxy::{Kind, Loaded};
 use super::served::Served;
-use crate::screen::{self, BOLD, DIM, GREEN, RED, YELLOW, styled, wrapped};
+use crate::screen::{self, BOLD, DIM, GREEN, RED, YELLOW, first_of, styled, wrapped};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -209,7 +209,6 @@ fn of_served(served: &[Served]) -> String {
 
 /// Returns who has a fault: pods, or their workloads where all pods of these have it.
 fn who(mesh: &Mesh, fault: &Fault) -> String {
-    const MOST: usize = 4;
     let mut names: Vec<String> = Vec::new();
     for id in &fault.who {
         let pod = mesh
@@ -232,14 +231,7 @@ fn who(mesh: &Mesh, fault: &Fault) -> String {
             names.push(name);
         }
     }
-    let more = names.len().saturating_sub(MOST);
-    names.truncate(MOST);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    format!("{}{more}", names.join(", "))
+    first_of(&names, 4)
 }
 
 fn faults(mesh: &Mesh, faults: &[Fault]) -> String {

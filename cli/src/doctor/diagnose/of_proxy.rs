@@ -9,6 +9,7 @@ use crate::doctor::mesh::{Mesh, Plugin, dealt, stat_tags};
 use crate::doctor::proxy::{self, Loaded, Pod, Proxy, Route};
 use crate::doctor::versions::{self, minor};
 use crate::mesh::Routes;
+use crate::screen::first_of;
 use bluegreen::core::config;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -215,14 +216,7 @@ impl OfProxy<'_, '_> {
         let listed = |routes: &[&Route]| {
             let names = routes.iter().map(ToString::to_string);
             let names: BTreeSet<String> = names.collect();
-            let more = names.len().saturating_sub(3);
-            let shown: Vec<String> = names.into_iter().take(3).collect();
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
-            format!("{}{more}", shown.join(", "))
+            first_of(&Vec::from_iter(names), 3)
         };
         let off: Vec<&Route> = { marked.iter().copied() }
             .filter(|route| !route.runs(&id))
